@@ -1,0 +1,1 @@
+"""Keepers of the promises in `atp.ports`: strangers to each other, known to `atp.app.open` alone."""

@@ -1,0 +1,198 @@
+"""Objects as files under one root directory: written aside, synced, then linked to their name."""
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from atp.errors import AtpError, MissingError, TamperedError, UnavailableError
+from atp.ports.object_store import check_key
+
+_WRITERS = 8  # syncs in flight at once: a journalling file system commits them together (2.8 k -> 6.8 k files/s)
+_ASIDE = ".aside"  # unfinished files; no key can name it
+_ASIDE_SECONDS_MAX = 3_600  # an older file there was left by a crash; a younger one may be another process at work
+_HINTS = {
+    errno.ENOSPC: "free space on its disk, then repeat",
+    errno.EDQUOT: "raise the quota or free space, then repeat",
+    errno.EROFS: "mount the file system for writing, then repeat",
+    errno.EACCES: "give this process's user the right to it",
+    errno.EPERM: "give this process's user the right to it",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.EIO: "check the disk and the kernel's messages",
+}
+
+
+class FilesystemObjectStore:
+    """The ObjectStore port on a directory of one file system; the key is the path.
+
+    A crash at any moment leaves whole objects, or none, under their names. What it leaves aside is removed when the
+    store is opened an hour later. One object costs two syncs, many are synced by a pool of 8 threads.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="objects")
+        with _told("open", str(root)):
+            (root / _ASIDE).mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(root / _ASIDE)
+
+    def put(self, objects: Mapping[str, bytes]) -> None:
+        """See ObjectStore. Each directory is synced once."""
+        for key in objects:
+            check_key(key)
+        if len(objects) == 1:
+            self._put_all(map, objects)
+        else:
+            self._put_all(self._pool.map, objects)
+        self._sync_directories(objects)
+
+    def replace(self, key: str, data: bytes) -> None:
+        """See ObjectStore."""
+        check_key(key)
+        with _told("replace", key), self._aside(data) as aside:
+            path = self._path(key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(aside, path)
+        self._sync_directories([key])
+
+    def get(self, key: str) -> bytes:
+        """See ObjectStore."""
+        check_key(key)
+        with _told("read", key):
+            return self._path(key).read_bytes()
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See ObjectStore. Lazy: an object that is stored meanwhile may be left out."""
+        if prefix:
+            check_key(prefix.removesuffix("/"))
+        top = self._root / prefix.rpartition("/")[0]
+        for directory, names, files in os.walk(top, onerror=_raise_unless_missing):
+            if directory == str(self._root):
+                names.remove(_ASIDE)
+            below = Path(directory).relative_to(self._root)
+            for name in files:
+                key = (below / name).as_posix()
+                if key.startswith(prefix):
+                    yield key
+
+    def close(self) -> None:
+        """Wait for the writers; the store is not used afterwards."""
+        self._pool.shutdown()
+
+    def _path(self, key: str) -> Path:
+        return self._root / key
+
+    def _put_all(self, each: Callable[..., Iterable[AtpError | None]], objects: Mapping[str, bytes]) -> None:
+        # Every object is tried before the first fault is raised, so that no thread still writes when the call is over.
+        faults = [fault for fault in each(self._put_one, objects.items()) if fault is not None]
+        for fault in sorted(faults, key=lambda fault: not isinstance(fault, TamperedError)):
+            raise fault
+
+    def _put_one(self, item: tuple[str, bytes]) -> AtpError | None:
+        key, data = item
+        path = self._path(key)
+        try:
+            with _told("store", key):
+                if not _is_stored(path, data):
+                    with self._aside(data) as aside:
+                        _link(aside, path)
+        except AtpError as error:
+            return error
+        return None
+
+    @contextlib.contextmanager
+    def _aside(self, data: bytes) -> Iterator[str]:
+        """A synced file of `data` that nobody sees; it is gone afterwards unless it was renamed."""
+        path = f"{self._root}/{_ASIDE}/{secrets.token_hex(8)}"
+        try:
+            _write_synced(path, data)
+            yield path
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def _sync_directories(self, keys: Iterable[str]) -> None:
+        # All the way up: a directory may have been made by a call that crashed before it synced the parent.
+        directories = {self._root}
+        for key in keys:
+            directories.update(self._root / parent for parent in Path(key).parents)
+        for directory in directories:
+            with _told("sync", str(directory)):
+                _sync_directory(directory)
+
+
+def _is_stored(path: Path, data: bytes) -> bool:
+    """Whether the file exists with exactly these bytes. TamperedError when it holds others."""
+    try:
+        stored = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if stored != data:
+        raise TamperedError(
+            f"could not store {path}: it exists with other bytes, {len(stored):,} instead of {len(data):,}",
+            hint="keep both, run `atp verify` and find out who wrote there",
+        )
+    return True
+
+
+def _link(aside: str, path: Path) -> None:
+    """Give the file its name, which must be free: unlike a rename, a link never replaces."""
+    try:
+        os.link(aside, path)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(aside, path)
+    except FileExistsError:
+        _is_stored(path, Path(aside).read_bytes())
+
+
+def _write_synced(path: str, data: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(file, view) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _sync_directory(directory: Path) -> None:
+    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _remove_leftovers(aside: Path) -> None:
+    for entry in os.scandir(aside):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - entry.stat().st_mtime > _ASIDE_SECONDS_MAX:
+                os.unlink(entry.path)
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise UnavailableError(f"could not list {error.filename}: {error.strerror}", hint=_hint(error)) from None
+
+
+@contextlib.contextmanager
+def _told(verb: str, thing: str) -> Iterator[None]:
+    """Turn the operating system's errors into the platform's."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        if verb != "read":
+            raise UnavailableError(f"could not {verb} {thing!r}: {error.strerror}", hint=_hint(error)) from None
+        raise MissingError(f"could not read {thing!r}: there is no such object") from None
+    except OSError as error:
+        raise UnavailableError(f"could not {verb} {thing!r}: {error.strerror}", hint=_hint(error)) from None
+
+
+def _hint(error: OSError) -> str:
+    return _HINTS.get(error.errno or 0, "check the file system, then repeat")

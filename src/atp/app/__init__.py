@@ -1,0 +1,1 @@
+"""Wiring: configuration, the open platform, and the loops that drive the path."""

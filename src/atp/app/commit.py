@@ -1,0 +1,106 @@
+"""Group commit: requests of all tenants that wait while one write is synced share the next one.
+
+No timer: a lone request is written at once, under load groups grow by themselves.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from atp import limits
+from atp.errors import AtpError, UnavailableError
+from atp.log.append import Outcome, Request
+
+Append = Callable[[Sequence[Request]], list[Outcome | AtpError]]
+
+
+class Committer:
+    """A bounded queue and the one thread that appends. `on_durable` is told which tenants grew."""
+
+    def __init__(self, append: Append, *, on_durable: Callable[[set[str]], None], on_bug: Callable[[Exception], None]):
+        self._append = append
+        self._on_durable = on_durable
+        self._on_bug = on_bug
+        self._waiting: deque[tuple[Request, Future[Outcome]]] = deque()
+        self._events = self._bytes = 0
+        self._changed = threading.Condition()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits, then end; what comes later is refused."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def waiting_events(self) -> int:
+        """How many events wait for a write."""
+        return self._events
+
+    def submit(self, request: Request) -> "Future[Outcome]":
+        """Queue a request; its future is done when it is durable or refused. UnavailableError: the queue is full."""
+        events, size = _weight(request)
+        future: Future[Outcome] = Future()
+        with self._changed:
+            if self._is_stopping:
+                raise UnavailableError("could not record: the server is stopping", hint="send it again")
+            if self._waiting and (
+                self._events + events > limits.QUEUE_EVENTS_MAX or self._bytes + size > limits.QUEUE_BYTES_MAX
+            ):
+                raise UnavailableError("could not record: the queue is full", hint="send it again after Retry-After")
+            self._waiting.append((request, future))
+            self._events += events
+            self._bytes += size
+            self._changed.notify()
+        return future
+
+    def _run(self) -> None:
+        while group := self._take():
+            try:
+                outcomes = self._append([request for request, _ in group])
+            except AtpError as error:
+                for _, future in group:
+                    future.set_exception(error)
+                continue
+            except Exception as bug:
+                for _, future in group:
+                    future.set_exception(bug)
+                self._on_bug(bug)
+                continue
+            for (_, future), outcome in zip(group, outcomes, strict=True):
+                if isinstance(outcome, AtpError):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+            self._on_durable({request.tenant for request, _ in group})
+
+    def _take(self) -> list[tuple[Request, "Future[Outcome]"]]:
+        """The next group, waiting for one; empty when it is time to end."""
+        with self._changed:
+            while not self._waiting and not self._is_stopping:
+                self._changed.wait()
+            group: list[tuple[Request, Future[Outcome]]] = []
+            events = size = 0
+            while self._waiting:
+                weight = _weight(self._waiting[0][0])
+                if group and (
+                    events + weight[0] > limits.GROUP_EVENTS_MAX or size + weight[1] > limits.GROUP_BYTES_MAX
+                ):
+                    break
+                events, size = events + weight[0], size + weight[1]
+                group.append(self._waiting.popleft())
+            self._events -= events
+            self._bytes -= size
+            return group
+
+
+def _weight(request: Request) -> tuple[int, int]:
+    events = len(request.events) + len(request.parked)
+    return events, sum(len(event.body) for event in request.events) + sum(len(record.body) for record in request.parked)

@@ -1,0 +1,279 @@
+"""The open platform: what doors call. Each method decides access once, calls a station, and nothing else."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from atp import limits
+from atp.app.commit import Committer
+from atp.app.config import Config
+from atp.app.pipeline import Pipeline, Stores
+from atp.errors import AtpError, ConflictError, MissingError
+from atp.formats.catalogue import Formats
+from atp.log.append import Heads, Outcome, Request, append, parked_record
+from atp.log.event import Event, Prepared, format_instant, parse_instant, prepare_event, read_event
+from atp.log.prove import prove
+from atp.log.query import Page, Question, ask
+from atp.log.reader import Cache, LogReader
+from atp.merkle.keys import SigningKey, parse_signing_key
+from atp.merkle.tlogproof import TlogProof
+from atp.observe import Lines, Meters
+from atp.ports.clock import Clock
+from atp.ports.event_store import Log, Parked
+from atp.ports.key_store import ApiKey
+from atp.tenants.access import Caller, authenticate, check_may, issue_key, missing_tenant
+from atp.tenants.names import OPERATIONS, check_tenant, origin_of
+
+_FOLLOW_PAUSE_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One published event: its place, when it was received and by whom, the event, and the entry's bytes."""
+
+    index: int
+    entry: bytes
+
+
+class Platform:
+    """Everything a door may do. Thread-safe; `start` begins the loops, `stop` ends them and loses nothing."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        config: Config,
+        installation: str,
+        formats: Formats,
+        clock: Clock,
+        lines: Lines,
+        meters: Meters,
+    ) -> None:
+        self.config = config
+        self.installation = installation
+        self.formats = formats
+        self.clock = clock
+        self.lines = lines
+        self.meters = meters
+        self.stores = stores
+        self.bug: Exception | None = None
+        self._admin = threading.Lock()
+        self._cache = Cache()
+        self._heads = Heads()
+        self._logs = {log.tenant: log for log in stores.events.logs()}
+        self._readers: dict[str, LogReader] = {}
+        self._keys = stores.keys.api_keys()
+        self.pipeline = Pipeline(stores, reader_of=self._reader, lines=lines, meters=meters, on_bug=self._on_bug)
+        self.committer = Committer(self._append, on_durable=self.pipeline.publishing.wake, on_bug=self._on_bug)
+
+    def start(self) -> None:
+        """Recover what a crash left, then run."""
+        self.pipeline.start()
+        self.committer.start()
+
+    def stop(self) -> None:
+        """Write what waits, end the loops, close the stores."""
+        self.committer.stop()
+        self.pipeline.stop()
+        self.stores.events.close()
+
+    def authenticate(self, key: str) -> Caller:
+        """Who holds this key. UnauthorizedError when nobody does."""
+        return authenticate(key, self._keys)
+
+    # --- events in
+
+    def record(
+        self,
+        events: Sequence[Prepared],
+        *,
+        by: Caller,
+        tenant: str,
+        is_parking: bool = False,
+        parked: Sequence[Parked] = (),
+        expect: Mapping[str, int] | None = None,
+    ) -> "Future[Outcome]":
+        """Queue events for the next group commit; the future is done when they are durable or refused."""
+        check_may(by, "ingest", tenant)
+        self._log(tenant)
+        self.pipeline.check_open(tenant)
+        return self.committer.submit(Request(tenant, by.person, events, is_parking, parked, expect or {}))
+
+    def park(self, body: bytes, reason: str) -> Parked:
+        """A dead letter of now."""
+        return parked_record(body, reason, parked_at=self.now())
+
+    def note(self, event: Event) -> "Future[Outcome]":
+        """Write an act down in the operators' own trail; the future is done when that is durable."""
+        return self.committer.submit(Request(OPERATIONS, "atp", [prepare_event(event)]))
+
+    # --- events out
+
+    def reader(self, tenant: str, *, by: Caller, scope: str = "read") -> LogReader:
+        """Read access to one tenant's published log."""
+        check_may(by, scope, tenant)
+        self._log(tenant)
+        return self._reader(tenant)
+
+    def ask(self, question: Question, *, by: Caller, tenant: str) -> Page:
+        """A page of events."""
+        return ask(question, tenant=tenant, reader=self.reader(tenant, by=by), read_models=self.stores.models)
+
+    def find(self, event: str, *, by: Caller, tenant: str) -> Record:
+        """One published event, by its id or as `@INDEX`. MissingError when it is not there, or not published yet."""
+        reader = self.reader(tenant, by=by)
+        if event.startswith("@") and event[1:].isdecimal():
+            return Record(int(event[1:]), reader.entry(int(event[1:])))
+        size = reader.size()
+        for index in self.stores.events.find(tenant, [event]).get(event, ()):
+            if index < size:
+                entry = reader.entry(index)
+                if read_event(entry)[1].id == event:
+                    return Record(index, entry)
+        raise MissingError(f"could not find the event {event!r} of {tenant}", hint="an id, or @INDEX")
+
+    def prove(self, event: str, *, by: Caller, tenant: str) -> TlogProof:
+        """The offline proof of one event under the newest checkpoint."""
+        return prove(self.find(event, by=by, tenant=tenant).index, reader=self._reader(tenant))
+
+    def vkeys(self, tenant: str, *, by: Caller) -> list[str]:
+        """The public keys that the log's checkpoints verify under; two during a key change."""
+        self.reader(tenant, by=by)
+        return [parse_signing_key(key).public().vkey for key in self.stores.keys.log_keys(tenant)]
+
+    def freshness(self, tenant: str, *, size: int, viewed_size: int) -> dict[str, float]:
+        """How far an answer reaches: published entries, entries seen by the views, and the seconds between."""
+        lag = 0.0
+        if viewed_size < size:
+            oldest = read_event(self._reader(tenant).entry(viewed_size))[0].received_at
+            lag = max(0.0, self.clock.now().timestamp() - _seconds(oldest))
+        return {"size": size, "viewed_size": viewed_size, "lag_seconds": round(lag, 3)}
+
+    # --- tenants and keys
+
+    def logs(self, *, by: Caller) -> list[Log]:
+        """The logs that the caller may see."""
+        return [log for log in self._logs.values() if by.sees(log.tenant)]
+
+    def create_tenant(self, tenant: str, *, by: Caller) -> Log:
+        """A new tenant with an empty log, its own key and origin. ConflictError when it exists."""
+        check_may(by, "admin", tenant)
+        return self.add_tenant(tenant, by=by.person)
+
+    def add_tenant(self, tenant: str, *, by: str) -> Log:
+        """Create a log without asking who may: for the first start."""
+        check_tenant(tenant)
+        with self._admin:
+            if tenant in self._logs:
+                raise ConflictError(f"could not create the tenant {tenant!r}: it exists", hint="atp tenant list")
+            log = Log(tenant, origin_of(tenant, installation=self.installation), self.now())
+            key = SigningKey.from_seed(self.clock.random_bytes(32), name=log.origin)
+            self.stores.keys.put_log_keys(tenant, [key.secret()])
+            self.stores.objects.replace(f"logs/{tenant}/vkey", (key.public().vkey + "\n").encode())
+            self.stores.events.create_log(log)
+            self._logs[tenant] = log
+        self.pipeline.add_log(tenant, log.origin)
+        return log
+
+    def issue_key(
+        self, *, person: str, scopes: Sequence[str], tenants: Sequence[str], by: Caller
+    ) -> tuple[ApiKey, str]:
+        """A new key and its text, shown once."""
+        check_may(by, "admin")
+        for tenant in tenants:
+            self._log(tenant)
+        key, text = self.add_key(person=person, scopes=scopes, tenants=tenants)
+        return key, text
+
+    def add_key(self, *, person: str, scopes: Sequence[str], tenants: Sequence[str]) -> tuple[ApiKey, str]:
+        """Issue a key without asking who may: for the first start."""
+        random = self.clock.random_bytes(38)
+        key, text = issue_key(person=person, scopes=scopes, tenants=tenants, created_at=self.now(), random=random)
+        with self._admin:
+            self.stores.keys.put_api_keys([*self._keys, key])
+            self._keys = [*self._keys, key]
+        return key, text
+
+    def revoke_key(self, key_id: str, *, by: Caller) -> None:
+        """The key opens nothing from now on. MissingError when there is none."""
+        check_may(by, "admin")
+        with self._admin:
+            if not any(key.id == key_id for key in self._keys):
+                raise MissingError(f"could not revoke the key {key_id!r}: there is none", hint="atp key list")
+            keys = [_revoked(key, self.now()) if key.id == key_id else key for key in self._keys]
+            self.stores.keys.put_api_keys(keys)
+            self._keys = keys
+
+    def api_keys(self, *, by: Caller) -> list[ApiKey]:
+        """Every key that was issued, without its secret."""
+        check_may(by, "admin")
+        return list(self._keys)
+
+    def dead_letters(self, tenant: str, *, limit: int, by: Caller) -> list[Parked]:
+        """The oldest parked records of a tenant."""
+        check_may(by, "read", tenant)
+        self._log(tenant)
+        return self.stores.events.parked(tenant, limit=limit)
+
+    def now(self) -> str:
+        """The clock as RFC 3339 UTC."""
+        return format_instant(int(self.clock.now().timestamp() * 1_000_000))
+
+    # --- inside
+
+    def _append(self, requests: Sequence[Request]) -> list[Outcome | AtpError]:
+        self._await_views({request.tenant for request in requests})
+        began = time.perf_counter()
+        outcomes = append(
+            requests,
+            event_store=self.stores.events,
+            reader_of=self._reader,
+            clock=self.clock,
+            heads=self._heads,
+        )
+        self.meters.time("atp_commit_seconds", time.perf_counter() - began)
+        for outcome in outcomes:
+            if isinstance(outcome, Outcome):
+                self.meters.count("atp_events_accepted", outcome.accepted)
+                self.meters.count("atp_events_duplicate", outcome.duplicates)
+                self.meters.count("atp_events_parked", outcome.parked)
+        return outcomes
+
+    def _await_views(self, tenants: set[str]) -> None:
+        """Let the views catch up before the next group, so that an answer is never far behind (bounded wait)."""
+        following = self.pipeline.following
+        while (
+            self.pipeline.backlog_entries(tenants) > limits.BACKLOG_ENTRIES_MAX
+            and following.trouble is None
+            and self.pipeline.publishing.trouble is None
+            and not tenants & self.pipeline.stopped.keys()
+            and self.bug is None
+        ):
+            time.sleep(_FOLLOW_PAUSE_SECONDS)
+
+    def _reader(self, tenant: str) -> LogReader:
+        reader = self._readers.get(tenant)
+        if reader is None:
+            stores = self.stores
+            reader = LogReader(tenant, event_store=stores.events, object_store=stores.objects, cache=self._cache)
+            self._readers[tenant] = reader
+        return reader
+
+    def _log(self, tenant: str) -> Log:
+        if tenant not in self._logs:
+            raise missing_tenant(tenant)
+        return self._logs[tenant]
+
+    def _on_bug(self, bug: Exception) -> None:
+        self.bug = bug
+        self.lines.write("critical", "bug", kind=type(bug).__name__, reason=str(bug))
+
+
+def _revoked(key: ApiKey, at: str) -> ApiKey:
+    return ApiKey(key.id, key.person, key.scopes, key.tenants, key.secret_sha256, key.created_at, key.revoked_at or at)
+
+
+def _seconds(instant: str) -> float:
+    return parse_instant(instant) / 1_000_000

@@ -1,0 +1,1 @@
+"""`atp status`: how each log stands."""

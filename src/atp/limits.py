@@ -1,0 +1,51 @@
+"""Every bound of the platform, unit in its name; the assertions below say how bounds relate."""
+
+# Entries and events
+ENTRY_BYTES_MAX = 65_535  # C2SP tlog-tiles: an entry's length is a big-endian u16
+EVENT_ID_CHARS_MAX = 200
+EVENT_DEPTH_MAX = 64
+DATA_DEPTH_MAX = 256
+FIELD_CHARS_MAX = 8_192  # one string outside `data`
+
+# Doors
+CONNECTIONS_MAX = 1_024
+HEAD_BYTES_MAX = 64 * 1024  # request line and headers
+HEAD_SECONDS_MAX = 20
+BODY_SECONDS_MAX = 120
+BODIES_BYTES_MAX = 256 * 1024 * 1024  # of all requests whose bodies are being read, packed and unpacked
+BODY_BYTES_MAX = 32 * 1024 * 1024
+BODY_UNPACKED_BYTES_MAX = 64 * 1024 * 1024
+BATCH_EVENTS_MAX = 10_000
+ERRORS_LISTED_MAX = 1_000
+PAGE_EVENTS_DEFAULT = 50
+PAGE_EVENTS_MAX = 1_000
+QUERY_TEXT_CHARS_MAX = 1_000
+QUERY_WORDS_MAX = 32
+WAIT_SECONDS_MAX = 60
+DEAD_LETTERS_DEFAULT = 100
+DEAD_LETTERS_MAX = 1_000
+EXPORT_ENTRIES_MAX = 1_000_000
+TRAIL_QUESTIONS_MAX = 1_000  # different questions of one person that the operators' trail tells apart in a minute
+
+# The path
+QUEUE_EVENTS_MAX = 100_000  # waiting for the group commit, over all tenants
+QUEUE_BYTES_MAX = 256 * 1024 * 1024
+GROUP_EVENTS_MAX = 20_000  # one commit group; one transaction
+GROUP_BYTES_MAX = 64 * 1024 * 1024
+BACKLOG_ENTRIES_MAX = 60_000  # durable but not yet followed by the views: beyond it commit groups wait
+INTEGRATE_ENTRIES_MAX = 16_384  # entries of one log that one integrate step takes
+FOLLOW_ENTRIES_MAX = 8_192
+SCAN_FRAMES_MAX = 2_048  # frames that one page of a query may read before it hands out a cursor
+
+# Units of the log: C2SP tile width; frames are what the views index and what one decompression costs
+TILE_WIDTH = 256
+FRAME_ENTRIES = 64
+SEGMENT_ENTRIES = 65_536
+
+assert TILE_WIDTH % FRAME_ENTRIES == 0, "a bundle is a whole number of frames"
+assert SEGMENT_ENTRIES == TILE_WIDTH * TILE_WIDTH, "a segment is one level-1 tile"
+assert BATCH_EVENTS_MAX <= GROUP_EVENTS_MAX <= QUEUE_EVENTS_MAX
+assert BODY_BYTES_MAX + BODY_UNPACKED_BYTES_MAX <= BODIES_BYTES_MAX
+assert BODY_UNPACKED_BYTES_MAX <= GROUP_BYTES_MAX <= QUEUE_BYTES_MAX
+assert EVENT_DEPTH_MAX <= DATA_DEPTH_MAX
+assert INTEGRATE_ENTRIES_MAX % TILE_WIDTH == 0 and FOLLOW_ENTRIES_MAX % FRAME_ENTRIES == 0

@@ -1,0 +1,1 @@
+"""The path of an event: eight stations, each looks upstream only."""

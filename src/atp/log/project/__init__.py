@@ -1,0 +1,1 @@
+"""5/8 project: published entries -> read models, one view a file."""

@@ -1,0 +1,76 @@
+"""What an entry is found by, read once for the view that stores it and once more by whoever checks an answer."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from atp.log.event import parse_instant
+from atp.log.terms import Fields, field_terms, text_terms
+from atp.ports.read_models import Frame
+
+_EVENT = b'"event":'
+
+
+class _Id(msgspec.Struct, gc=False):
+    id: str
+
+
+class _Event(msgspec.Struct, gc=False):
+    actor: _Id
+    action: str
+    time: str | None = None
+    resource: _Id | None = None
+    outcome: str | None = None
+
+
+class _Entry(msgspec.Struct, gc=False):
+    received_at: str
+    event: _Event
+
+
+_ENTRY = msgspec.json.Decoder(_Entry)
+
+
+class Facts(msgspec.Struct, gc=False, frozen=True):
+    """What questions compare. Instants are microseconds since 1970 UTC; an event without a time has `received_at`."""
+
+    fields: Fields
+    at: int
+    received_at: int
+
+
+def read_facts(entry: bytes) -> Facts | None:
+    """The facts of an entry; None when it is not readable as format 1: then only its text is. About 3 µs."""
+    try:
+        read = _ENTRY.decode(entry)
+        received_at = parse_instant(read.received_at)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        return None
+    event = read.event
+    fields = (event.actor.id, event.action, event.resource.id if event.resource else None, event.outcome)
+    return Facts(fields, _instant(event.time, received_at), received_at)
+
+
+def event_text(entry: bytes) -> bytes:
+    """The bytes that text questions are about: the event without what the server added, or all of what is not readable.
+
+    No string of an entry's head can hold `"event":`, its quotes would be escaped.
+    """
+    start = entry.find(_EVENT)
+    return entry[start + len(_EVENT) : -1] if start >= 0 else entry
+
+
+def make_frame(number: int, entries: Sequence[bytes]) -> Frame:
+    """The frame of some entries. About 9 µs an entry of 1.4 kB."""
+    facts = [fact for fact in map(read_facts, entries) if fact]
+    terms = np.concatenate((text_terms(list(map(event_text, entries))), field_terms(fact.fields for fact in facts)))
+    times = [fact.at for fact in facts] or [0]
+    return Frame(number, terms, min(times), max(times))
+
+
+def _instant(time: str | None, otherwise: int) -> int:
+    try:
+        return parse_instant(time) if time else otherwise
+    except ValueError:
+        return otherwise

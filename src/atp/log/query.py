@@ -1,0 +1,234 @@
+"""6/8 query: a question -> a page of entries, each with its index.
+
+Read models narrow a question down to frames; each entry of those is read from the log and compared exactly, so what is
+answered is true whatever a view says. What no view holds yet is read from the log itself: everything published is
+answered. A page ends when it is full, or when `SCAN_FRAMES_MAX` frames were read for it; its cursor says where to go on
+and which size of the log is listed, so pages neither repeat nor skip an entry while the log grows.
+"""
+
+import base64
+import struct
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Literal
+
+from atp.errors import MalformedError
+from atp.limits import (
+    FRAME_ENTRIES,
+    PAGE_EVENTS_DEFAULT,
+    PAGE_EVENTS_MAX,
+    QUERY_TEXT_CHARS_MAX,
+    QUERY_WORDS_MAX,
+    SCAN_FRAMES_MAX,
+)
+from atp.log.project.follow import Log
+from atp.log.project.frames import Facts, event_text, read_facts
+from atp.log.terms import Fields, field_term, fold, fold_phrase, word_term
+from atp.ports.read_models import Narrowing, ReadModels
+
+_CURSOR = struct.Struct(">8sQQ")  # digest of the question, size of the log that is listed, index to go on with
+_CURSOR_CHARS = 32
+_NEVER = 1 << 63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of one log. None leaves a condition out; the others all have to hold.
+
+    Fields are equal character by character. Instants are microseconds since 1970 UTC, `since` included and `until` not;
+    an event without a time has that of its receipt. `text` is plain text: it is parted at white space, and the words of
+    each part stand one after another in the event, whatever is between them there, in upper or lower case. Parts
+    without a letter, digit or symbol are left out.
+    """
+
+    actor: str | None = None
+    action: str | None = None
+    resource: str | None = None
+    outcome: str | None = None
+    since: int | None = None
+    until: int | None = None
+    received_since: int | None = None
+    received_until: int | None = None
+    text: str | None = None
+    order: Literal["-index", "index"] = "-index"
+    limit: int = PAGE_EVENTS_DEFAULT
+    cursor: str | None = None
+
+    @property
+    def fields(self) -> Fields:
+        """The four field conditions, in the order of `Facts.fields`."""
+        return self.actor, self.action, self.resource, self.outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Answers in the order that was asked for: (index, the entry's bytes).
+
+    `next` is the cursor of the following page; None when all entries below `viewed_size` are answered, the size of the
+    log when its first page was asked for. `size` is what is published now.
+    """
+
+    events: list[tuple[int, bytes]]
+    next: str | None
+    size: int
+    viewed_size: int
+
+
+def ask(question: Question, *, tenant: str, reader: Log, read_models: ReadModels) -> Page:
+    """Answer one page. Costs about 0.2 ms for each candidate frame, and never more than `SCAN_FRAMES_MAX` of them.
+
+    MalformedError for a question without meaning, and for a cursor that belongs to another one.
+    """
+    phrases, digest, size = _phrases(question), _digest(question, tenant=tenant), reader.size()
+    viewed_size, index = _read_cursor(question.cursor, digest=digest, size=size) if question.cursor else (size, None)
+    span = _span(question, reader=reader, size=viewed_size)
+    if index is not None:
+        span = span[span.index(index) :] if index in span else span[:0]
+    numbers = _candidates(question, phrases, tenant=tenant, span=span, size=size, read_models=read_models)
+    is_answer = _condition(question, phrases)
+    events, index = _scan(numbers, span=span, limit=question.limit, is_answer=is_answer, reader=reader)
+    is_done = index is None or index not in span
+    following = None if is_done else base64.urlsafe_b64encode(_CURSOR.pack(digest, viewed_size, index)).decode()
+    return Page(events, following, size, viewed_size)
+
+
+def _phrases(question: Question) -> list[bytes]:
+    """The folded parts of the text that hold a word. Checks the question on the way."""
+    if not 1 <= question.limit <= PAGE_EVENTS_MAX:
+        raise _meaningless(f"limit is {question.limit}, it has to be 1 to {PAGE_EVENTS_MAX}")
+    if question.order not in ("-index", "index"):
+        raise _meaningless("order has to be -index (newest first) or index")
+    parts = (question.text or "")[: QUERY_TEXT_CHARS_MAX + 1].split()
+    phrases = [folded for folded in map(fold_phrase, parts) if folded.split()]
+    if len(question.text or "") > QUERY_TEXT_CHARS_MAX or len(_words(phrases)) > QUERY_WORDS_MAX:
+        raise _meaningless(f"text is over {QUERY_TEXT_CHARS_MAX} characters or {QUERY_WORDS_MAX} words")
+    if parts and not phrases:  # neither "nothing" nor "everything" would be a true answer
+        raise _meaningless(f"text {question.text!r} holds no letter, digit or symbol to look for")
+    return phrases
+
+
+def _words(phrases: Iterable[bytes]) -> list[bytes]:
+    return [word for phrase in phrases for word in phrase.split()]
+
+
+def _span(question: Question, *, reader: Log, size: int) -> range:
+    """The indexes in reach, in the order of the answer. `received_at` never goes back, so it is a range of indexes."""
+
+    def received_at(index: int) -> int:
+        number, skipped = divmod(index, FRAME_ENTRIES)
+        while entries := reader.frame(number)[skipped:]:
+            if readable := next(filter(None, map(read_facts, entries)), None):
+                return readable.received_at
+            number, skipped = number + 1, 0
+        return _NEVER
+
+    def first_since(instant: int | None, otherwise: int) -> int:
+        return otherwise if instant is None else bisect_left(range(size), instant, key=received_at)
+
+    span = range(first_since(question.received_since, 0), first_since(question.received_until, size))
+    return span if question.order == "index" else span[::-1]
+
+
+def _candidates(
+    question: Question, phrases: list[bytes], *, tenant: str, span: range, size: int, read_models: ReadModels
+) -> Iterable[int]:
+    """The frames to read, in the order of the answer."""
+    if not span:
+        return ()
+    first, last = sorted((span[0] // FRAME_ENTRIES, span[-1] // FRAME_ENTRIES))
+    newest_first = span.step < 0
+    if read_models.followed(tenant) > size // FRAME_ENTRIES:  # it followed another log: see follow_once
+        return range(last, first - 1, -1) if newest_first else range(first, last + 1)
+    terms = [word_term(word) for word in dict.fromkeys(_words(phrases))]
+    if any(value is not None for value in question.fields):
+        terms.append(field_term(question.fields))
+    return read_models.candidates(
+        tenant, Narrowing(terms, first, last, question.since, question.until, newest_first=newest_first)
+    )
+
+
+def _scan(
+    numbers: Iterable[int], *, span: range, limit: int, is_answer: Callable[[bytes], bool], reader: Log
+) -> tuple[list[tuple[int, bytes]], int | None]:
+    """The answers in some frames, and the index to go on with when not all frames were read to their end."""
+    found: list[tuple[int, bytes]] = []
+    for frames_read, number in enumerate(numbers):
+        inside = _inside(number, span)
+        if frames_read == SCAN_FRAMES_MAX:
+            return found, inside[0]
+        entries = reader.frame(number)
+        for index in inside:
+            entry = entries[index % FRAME_ENTRIES]
+            if is_answer(entry):
+                found.append((index, entry))
+                if len(found) == limit:
+                    return found, index + span.step
+    return found, None
+
+
+def _inside(number: int, span: range) -> range:
+    """The indexes of a frame that are in the span, in its order."""
+    first, beyond = number * FRAME_ENTRIES, (number + 1) * FRAME_ENTRIES
+    if span.step < 0:
+        return range(min(beyond - 1, span[0]), max(first, span[-1]) - 1, -1)
+    return range(max(first, span[0]), min(beyond - 1, span[-1]) + 1)
+
+
+def _condition(question: Question, phrases: list[bytes]) -> Callable[[bytes], bool]:
+    """The exact test of one entry."""
+    words = sorted(set(_words(phrases)), key=len, reverse=True)
+    bounds = (question.since, question.until, question.received_since, question.received_until)
+    is_text_only = all(condition is None for condition in (*question.fields, *bounds))
+
+    def is_answer(entry: bytes) -> bool:
+        if phrases and not _holds(event_text(entry), phrases, words):
+            return False
+        return is_text_only or _meets(question, read_facts(entry))
+
+    return is_answer
+
+
+def _holds(text: bytes, phrases: list[bytes], words: list[bytes]) -> bool:
+    lowered = text.lower()
+    if not all(word in lowered for word in words) and text.isascii() and b"\\u" not in text:
+        return False  # in such a text each word stands as it is: no need to fold it
+    folded = fold(text)
+    return all(phrase in folded for phrase in phrases)
+
+
+def _meets(question: Question, facts: Facts | None) -> bool:
+    if facts is None:
+        return False
+    return (
+        all(asked is None or asked == found for asked, found in zip(question.fields, facts.fields, strict=True))
+        and _between(question.since, facts.at, question.until)
+        and _between(question.received_since, facts.received_at, question.received_until)
+    )
+
+
+def _between(since: int | None, instant: int, until: int | None) -> bool:
+    return (since is None or since <= instant) and (until is None or instant < until)
+
+
+def _digest(question: Question, *, tenant: str) -> bytes:
+    conditions = repr((tenant, replace(question, limit=1, cursor=None)))
+    return blake2b(conditions.encode(), digest_size=8).digest()
+
+
+def _read_cursor(cursor: str, *, digest: bytes, size: int) -> tuple[int, int]:
+    """The listed size and the index to go on with."""
+    try:
+        made_for, listed, index = _CURSOR.unpack(base64.b64decode(cursor[: _CURSOR_CHARS + 1], b"-_", validate=True))
+    except (ValueError, struct.error):
+        raise _meaningless("cursor is damaged", hint="begin without one") from None
+    if made_for != digest:
+        raise _meaningless("cursor belongs to another question", hint="repeat the conditions with it, or begin without")
+    if not index < listed <= size:
+        raise _meaningless("cursor is not of this log", hint="begin without one")
+    return listed, index
+
+
+def _meaningless(reason: str, *, hint: str | None = None) -> MalformedError:
+    return MalformedError(f"could not answer the question: {reason}", hint=hint)

@@ -1,0 +1,177 @@
+"""Reading one published log: entries, frames and tiles, be they full ones (objects) or the tail (the order)."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
+from threading import Lock
+
+from atp.errors import MissingError
+from atp.limits import FRAME_ENTRIES, TILE_WIDTH
+from atp.log import bundles
+from atp.merkle.checkpoints import Checkpoint, parse_checkpoint
+from atp.merkle.entries import decode_entries, encode_entries
+from atp.merkle.hashes import complete_root, leaf_hashes
+from atp.merkle.notes import parse_note
+from atp.merkle.tiles import EntryBundle, Tile, tile_width
+from atp.ports.event_store import EventStore
+from atp.ports.object_store import ObjectStore
+
+_CACHED_BUNDLES = 64
+_CACHED_ROOTS = 65_536
+
+
+def log_key(tenant: str, path: str) -> str:
+    """The object key of a path of a tenant's log."""
+    return f"logs/{tenant}/{path}"
+
+
+def bundle_key(tenant: str, number: int) -> str:
+    """The object key of a full entry bundle."""
+    return log_key(tenant, EntryBundle(number).path + ".zst")
+
+
+@lru_cache(maxsize=4_096)
+def read_checkpoint(note: bytes) -> Checkpoint:
+    """What a note of our own order says. Its signature is not checked: the order is trusted, and made it."""
+    return parse_checkpoint(parse_note(note).text)
+
+
+class Cache:
+    """What readers of all logs share: some stored bundles and roots of full tiles. Immutable things only."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._bundles: OrderedDict[str, bytes] = OrderedDict()
+        self._roots: OrderedDict[str, bytes] = OrderedDict()
+
+    def bundle(self, key: str, objects: ObjectStore) -> bytes:
+        """A stored bundle, read at most once while it is in use."""
+        with self._lock:
+            if (stored := self._bundles.get(key)) is not None:
+                self._bundles.move_to_end(key)
+                return stored
+        stored = objects.get(key)
+        with self._lock:
+            self._bundles[key] = stored
+            while len(self._bundles) > _CACHED_BUNDLES:
+                self._bundles.popitem(last=False)
+        return stored
+
+    def root(self, key: str) -> bytes | None:
+        """The root of a full tile (tenant, level, index), if it is known."""
+        with self._lock:
+            return self._roots.get(key)
+
+    def keep_root(self, key: str, root: bytes) -> None:
+        """Remember the root of a full tile."""
+        with self._lock:
+            self._roots[key] = root
+            while len(self._roots) > _CACHED_ROOTS:
+                self._roots.popitem(last=False)
+
+
+class LogReader:
+    """One tenant's log as published: nothing beyond the newest committed checkpoint is answered."""
+
+    def __init__(self, tenant: str, *, event_store: EventStore, object_store: ObjectStore, cache: Cache) -> None:
+        self.tenant = tenant
+        self._event_store = event_store
+        self._object_store = object_store
+        self._cache = cache
+
+    def checkpoint(self) -> bytes:
+        """The newest committed checkpoint, a signed note. MissingError before the first one."""
+        note = self._event_store.checkpoint(self.tenant)
+        if note is None:
+            raise MissingError(f"could not read the checkpoint of {self.tenant}: nothing is published yet")
+        return note
+
+    def size(self) -> int:
+        """How many entries are published."""
+        note = self._event_store.checkpoint(self.tenant)
+        return read_checkpoint(note).size if note else 0
+
+    def entries(self, start: int, stop: int) -> list[bytes]:
+        """The published entries [start, stop), as many as there are."""
+        size = self.size()
+        return self._stored(start, min(stop, size), full=size - size % TILE_WIDTH)
+
+    def durable(self, start: int, stop: int) -> list[bytes]:
+        """The durable entries [start, stop), published or not, as many as there are."""
+        stop = min(stop, self._event_store.size(self.tenant))
+        return self._stored(start, stop, full=min(self._event_store.held_from(self.tenant), stop))
+
+    def _stored(self, start: int, stop: int, *, full: int) -> list[bytes]:
+        """Entries below `full` come from bundles, the others from the order."""
+        found: list[bytes] = []
+        at = start
+        while at < min(stop, full):
+            number, skipped = divmod(at, TILE_WIDTH)
+            stored = self._cache.bundle(bundle_key(self.tenant, number), self._object_store)
+            entries = decode_entries(bundles.unpack_bundle(stored))
+            found += entries[skipped : skipped + stop - at]
+            at += TILE_WIDTH - skipped
+        return found + self._tail(max(start, full), stop)
+
+    def entry(self, index: int) -> bytes:
+        """One published entry. MissingError when there is none."""
+        frame = self.frame(index // FRAME_ENTRIES)
+        if index < 0 or index % FRAME_ENTRIES >= len(frame):
+            raise MissingError(f"could not read entry {index} of {self.tenant}: the log has {self.size()} entries")
+        return frame[index % FRAME_ENTRIES]
+
+    def frame(self, number: int) -> list[bytes]:
+        """The published entries of one frame: 64 consecutive ones, or fewer at the end."""
+        first = number * FRAME_ENTRIES
+        size = self.size()
+        if first // TILE_WIDTH < size // TILE_WIDTH:
+            stored = self._cache.bundle(bundle_key(self.tenant, first // TILE_WIDTH), self._object_store)
+            return bundles.unpack_frame(stored, number % (TILE_WIDTH // FRAME_ENTRIES))
+        return self._tail(first, min(first + FRAME_ENTRIES, size))
+
+    def bundle(self, number: int, width: int) -> bytes:
+        """Plain C2SP bundle bytes of `width` entries (256 is full)."""
+        first = number * TILE_WIDTH
+        if first + TILE_WIDTH <= self.size():
+            key = bundle_key(self.tenant, number)
+            plain = bundles.unpack_bundle(self._cache.bundle(key, self._object_store))
+            return plain if width == TILE_WIDTH else encode_entries(decode_entries(plain)[:width])
+        if first + width > self.size():
+            raise MissingError(f"could not read bundle {number} of {self.tenant}: it reaches beyond the published log")
+        return encode_entries(self._tail(first, first + width))
+
+    def tiles(self, tiles: Sequence[Tile]) -> list[bytes]:
+        """The bytes of hash tiles, partial ones included. MissingError beyond what is published."""
+        size = self.size()
+        return [self._tile(tile, size) for tile in tiles]
+
+    def _tile(self, tile: Tile, size: int) -> bytes:
+        width = tile_width(level=tile.level, index=tile.index, size=size)
+        if tile.width > width:
+            raise MissingError(f"could not read {tile.path} of {self.tenant}: it reaches beyond the published log")
+        if width == TILE_WIDTH:
+            key = log_key(self.tenant, Tile(tile.level, tile.index).path)
+            return self._object_store.get(key)[: tile.bytes_total]
+        first = tile.index * TILE_WIDTH
+        if tile.level == 0:
+            return b"".join(leaf_hashes(self._tail(first, first + tile.width)))
+        return b"".join(self._root(Tile(tile.level - 1, first + child)) for child in range(tile.width))
+
+    def _root(self, tile: Tile) -> bytes:
+        key = log_key(self.tenant, tile.path)
+        root = self._cache.root(key)
+        if root is None:
+            root = complete_root(self._object_store.get(key))
+            self._cache.keep_root(key, root)
+        return root
+
+    def _tail(self, start: int, stop: int) -> list[bytes]:
+        if start >= stop:
+            return []
+        try:
+            return self._event_store.read(self.tenant, start=start, stop=stop)
+        except MissingError:  # trimmed since the size was read: these bundles are full by now
+            held = self._event_store.held_from(self.tenant)
+            if start >= held:
+                raise
+            return self._stored(start, stop, full=held)

@@ -1,0 +1,1 @@
+"""The mathematics of the log: hashes, tiles, proofs and signed notes; bytes and integers, no tenant, clock or disk."""

@@ -1,0 +1,1 @@
+"""Who owns a log, who may touch it, which keys sign it."""

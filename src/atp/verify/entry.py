@@ -1,0 +1,144 @@
+"""Reads of an entry (format 1) what verification needs: when it was received, what it seals, which payloads it ends.
+
+The bytes of an entry are proven by their hash, whatever they are; so its head is read, and its event only where it
+speaks of payloads. Neighbours share their head as a rule, which makes reading it as cheap as comparing it.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atp.errors import MalformedError
+
+ERASED = "atp.payload.erased"
+EXPIRED = "atp.payload.expired"
+
+_STRING = rb'"(?:[^"\\\x00-\x1f]|\\.)*"'
+_HEAD = re.compile(
+    rb'\{"format":1,"received_at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)","by":' + _STRING + rb',(?="event":\{|"sealed":\{)'
+)
+_EVENT = b'"event":{'
+_SEALED = b'"sealed":{'
+_ENDING = b'"action":"atp.payload.'
+_CLASS = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_COMMITMENT = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEntry:
+    """An entry with commitments in place of values: `fields` maps each dotted field to the SHA-256 of salt and value."""
+
+    index: int
+    received_at: str
+    retention_class: str
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An entry that says that payloads of older entries are gone: erased or expired. No `fields` means all of them."""
+
+    index: int
+    action: str
+    start: int
+    stop: int
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What a run of entries says: the first and last received_at, and where it goes back or is no format 1."""
+
+    first_index: int
+    first_at: str
+    last_at: str
+    backward: tuple[int, ...]
+    unread: tuple[int, ...]
+    sealed: tuple[SealedEntry, ...]
+    endings: tuple[Ending, ...]
+
+
+def read_heads(entries: Sequence[bytes], *, first_index: int, plain: bytes) -> Heads:
+    """Reads a run of entries, `plain` being all their bytes. Costs 0.1 µs an entry where neighbours share their head."""
+    head, at, first_at = b"\x00", "", ""
+    backward, unread, sealed = list[int](), list[int](), list[SealedEntry]()
+    for index, entry in enumerate(entries, first_index):
+        if entry.startswith(head):
+            if not entry.endswith(b"}}"):
+                unread.append(index)
+            continue
+        match = _HEAD.match(entry)
+        if match is None or not entry.endswith(b"}}"):
+            unread.append(index)
+            continue
+        received_at = match[1].decode()
+        if received_at < at:
+            backward.append(index)
+        first_at, at = first_at or received_at, received_at
+        if entry.startswith(_EVENT, match.end()):
+            head = match[0] + _EVENT
+        elif (found := _sealed(entry, index, received_at)) is not None:
+            sealed.append(found)
+        else:
+            unread.append(index)
+    endings = _endings(entries, first_index) if _ENDING in plain else ()
+    return Heads(first_index, first_at, at, tuple(backward), tuple(unread), tuple(sealed), endings)
+
+
+def received_at(entry: bytes) -> str:
+    """When an entry says that it was received (RFC 3339 UTC, six digits); MalformedError unless it is of format 1."""
+    match = _HEAD.match(entry)
+    if match is None:
+        raise MalformedError("could not read the entry: it is not of format 1")
+    return match[1].decode()
+
+
+def _sealed(entry: bytes, index: int, received_at: str) -> SealedEntry | None:
+    sealed = _parse(entry).get("sealed")
+    if not isinstance(sealed, dict) or not isinstance(fields := sealed.get("fields"), dict):
+        return None
+    retention_class = sealed.get("class")
+    if not isinstance(retention_class, str) or not _CLASS.fullmatch(retention_class):
+        return None
+    if not all(isinstance(hexed, str) and _COMMITMENT.fullmatch(hexed) for hexed in fields.values()):
+        return None
+    return SealedEntry(index, received_at, retention_class, tuple(sorted(fields.items())))
+
+
+def _endings(entries: Sequence[bytes], first_index: int) -> tuple[Ending, ...]:
+    found = list[Ending]()
+    for index, entry in enumerate(entries, first_index):
+        event = _parse(entry).get("event") if _ENDING in entry else None
+        if isinstance(event, dict) and event.get("action") in (ERASED, EXPIRED):
+            data = event.get("data")
+            ranges = data.get("ranges") if isinstance(data, dict) else None
+            found += [_ending(index, event["action"], part) for part in ranges or () if _is_range(part, before=index)]
+    return tuple(found)
+
+
+def _ending(index: int, action: str, part: dict[str, Any]) -> Ending:
+    return Ending(index, action, part["first"], part["stop"], tuple(part.get("fields", ())))
+
+
+def _is_range(part: object, *, before: int) -> bool:
+    """Only what stood in the log already can have ended."""
+    if not isinstance(part, dict):
+        return False
+    first, stop, fields = part.get("first"), part.get("stop"), part.get("fields", [])
+    return (
+        type(first) is int
+        and type(stop) is int
+        and 0 <= first < stop <= before
+        and isinstance(fields, list)
+        and all(isinstance(name, str) for name in fields)
+    )
+
+
+def _parse(entry: bytes) -> dict[str, Any]:
+    try:
+        read = json.loads(entry)
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}

@@ -1,0 +1,314 @@
+"""Checks one log against its signed checkpoint: every stored tile, every entry's bytes, and checkpoints known before."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atp.errors import MissingError, RefusedError, TamperedError
+from atp.limits import TILE_WIDTH
+from atp.merkle.checkpoints import OpenedCheckpoint
+from atp.merkle.entries import decode_entries
+from atp.merkle.hashes import HASH_BYTES, leaf_hashes
+from atp.merkle.tiles import TILE_HEIGHT, EntryBundle, Tile, tile_width
+from atp.verify.entry import Heads, received_at
+from atp.verify.known import Known, compare
+from atp.verify.options import Options
+from atp.verify.payloads import PayloadCheck
+from atp.verify.reading import Piece, Reading, read_bundle, read_piece
+from atp.verify.report import FINDINGS_MAX, Finding, Findings, Level, LevelVerdict, LogReport
+from atp.verify.source import Source
+from atp.verify.strays import Stray, stray_files
+from atp.verify.tail import Tail, check_beyond
+from atp.verify.tree import Segment, Settled, TileRows, blame, check_upper, make_segment, settle
+from atp.verify.trust import Trust
+from atp.verify.workers import map_ordered
+
+_PIECE_BUNDLES = 32
+_SEGMENT_BUNDLES = TILE_WIDTH
+_IN_PROCESS_ENTRIES_MAX = 65_536
+"""Up to here one process is done before others have started."""
+
+CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """A log as a place holds it. `note` is its newest checkpoint, `checkpoint_place` what to call that in a finding.
+
+    `tail` is there where the last bundle is not in a file of its own; then only full tiles are stored. `directory` is
+    there where files can be listed. `is_ours` says that every entry has to be of format 1, `has_packs` that payloads
+    have to be beside the log.
+    """
+
+    name: str
+    origin: str
+    note: bytes
+    source: Source
+    checkpoint_place: str = CHECKPOINT
+    tail: Tail | None = None
+    directory: Path | None = None
+    is_ours: bool = False
+    has_packs: bool = True
+    findings: tuple[Finding, ...] = ()
+
+
+def check_log(log: StoredLog, *, trust: Trust, known: Sequence[Known], options: Options) -> LogReport:
+    """Every verdict that this place allows about one log; damage is reported, not raised.
+
+    Raises UnavailableError when the place cannot be read. Costs two hashes an entry and, for the payload level, one
+    reading of all bytes; memory does not grow with the log but by 100 bytes for 65,536 entries.
+    """
+    try:
+        opened = trust.open(log.note, origin=log.origin)
+    except (TamperedError, RefusedError) as error:
+        finding = Finding("structure", log.checkpoint_place, str(error))
+        return untrusted(log, finding, options, trusted=trust.sentence)
+    return _Check(log, opened, options).run(trust, known)
+
+
+def untrusted(log: StoredLog, finding: Finding, options: Options, *, trusted: str = "") -> LogReport:
+    """The report about a log without a checkpoint that holds: then nothing is known of its entries either."""
+    findings = (finding, *log.findings)
+    payload_failed = any(one.level == "payload" for one in findings)
+    levels: dict[Level, LevelVerdict] = {"structure": LevelVerdict("failed", "its checkpoint does not hold")}
+    if options.with_payload:
+        reason = "without a signed checkpoint nothing is known of the entries"
+        levels["payload"] = LevelVerdict("failed" if payload_failed else "not possible here", reason)
+    return LogReport(
+        log.name,
+        log.origin,
+        trusted=trusted,
+        levels=levels,
+        findings=findings[:FINDINGS_MAX],
+        findings_total=len(findings),
+    )
+
+
+class _Check:
+    """One run over one log under an opened checkpoint."""
+
+    def __init__(self, log: StoredLog, opened: OpenedCheckpoint, options: Options) -> None:
+        self.log = log
+        self.opened = opened
+        self.size = opened.checkpoint.size
+        self.findings = Findings()
+        self.findings.add(*log.findings)
+        self.options = options
+        self.with_partials = log.tail is None
+        self.payloads = PayloadCheck(log.source, self.findings, is_whole=log.has_packs)
+        self.last_at = ""
+        self.unread = 0
+        self.notes = list[str]()
+        self.forks = list[bytes]()
+
+    def run(self, trust: Trust, known: Sequence[Known]) -> LogReport:
+        settled = self._check_tree(with_entries=self.options.with_payload)
+        if not (settled and settled.is_signed) and not self.options.with_payload:
+            # Tiles alone do not tell which of them is wrong; the entries do.
+            settled = self._check_tree(with_entries=True)
+        elif self.options.with_payload:
+            self.payloads.finish()
+        self._check_strays()
+        is_signed = bool(settled and settled.is_signed)
+        self._check_known(known, trust, is_signed=is_signed)
+        return self._report(trust, is_signed=is_signed)
+
+    def _check_tree(self, *, with_entries: bool) -> Settled | None:
+        """Reads everything once and settles which reading is the signed one."""
+        faults, segments = list[Finding](), list[Segment]()
+        for readings in self._segments(with_entries=with_entries):
+            faults += (fault for reading in readings for fault in reading.faults)
+            above, fault = self._above(readings)
+            faults += fault
+            segments.append(make_segment(readings, above=above))
+            if len(faults) > FINDINGS_MAX:  # a checkpoint may claim any size; what is missing need not be counted
+                break
+        settled = settle(segments, size=self.size, root=self.opened.checkpoint.root)
+        is_signed = bool(settled and settled.is_signed)
+        if with_entries or is_signed:
+            self.findings.add(*faults)
+            self.findings.add(*blame(segments, settled, source=self.log.source))
+        if settled is not None:
+            upper = check_upper(settled, size=self.size, with_partials=self.with_partials, source=self.log.source)
+            if with_entries or is_signed:
+                self.findings.add(*upper)
+            if not is_signed and with_entries:
+                self.findings.add(self._unsigned_root())
+        return settled
+
+    def _unsigned_root(self) -> Finding:
+        wrong = [finding.index for finding in self.findings.kept if finding.index is not None]
+        reason = "what is stored does not lead to the signed root"
+        return Finding("structure", self.log.checkpoint_place, reason, min(wrong, default=self._tail_first()), self.size)
+
+    def _tail_first(self) -> int:
+        """Where all of what is stored agrees, only the end of the log, told by entries alone, can differ unseen."""
+        return self.size - self.size % TILE_WIDTH if self.log.tail is not None and self.size % TILE_WIDTH else 0
+
+    def _segments(self, *, with_entries: bool) -> Iterator[list[Reading]]:
+        segment, done, bytes_total = list[Reading](), 0, 0
+        for reading in self._readings(with_entries=with_entries):
+            segment.append(reading)
+            done += reading.width
+            bytes_total += reading.bytes_total
+            if reading.heads is not None and self.options.with_payload:
+                self._take_heads(reading.heads)
+            if len(segment) == _SEGMENT_BUNDLES:
+                yield segment
+                segment = []
+            self.options.progress(done, self.size)
+        if segment:
+            yield segment
+
+    def _readings(self, *, with_entries: bool) -> Iterator[Reading]:
+        full, width = divmod(self.size, TILE_WIDTH)
+        tail = self.log.tail
+        stop = full + (width > 0 and tail is None)
+        pieces = (
+            Piece(
+                self.log.source,
+                first,
+                min(first + _PIECE_BUNDLES, stop),
+                self.size,
+                with_entries,
+                self.with_partials,
+            )
+            for first in range(0, stop, _PIECE_BUNDLES)
+        )
+        jobs = self.options.jobs if self.size > _IN_PROCESS_ENTRIES_MAX else 1
+        for readings in map_ordered(read_piece, pieces, jobs=jobs):
+            yield from readings
+        if width and tail is not None:
+            yield read_bundle(EntryBundle(full, width), tile=None, plain=tail.plain, place=self.log.checkpoint_place)
+
+    def _take_heads(self, heads: Heads) -> None:
+        if heads.first_at and heads.first_at < self.last_at:
+            self.findings.add(Finding("payload", "received_at", "it goes back", heads.first_index))
+        self.findings.add(*(Finding("payload", "received_at", "it goes back", index) for index in heads.backward))
+        self.last_at = heads.last_at or self.last_at
+        self.unread += len(heads.unread)
+        if self.log.is_ours:
+            self.findings.add(*(Finding("payload", "entry", "it is not of format 1", index) for index in heads.unread))
+        self.payloads.take(heads.sealed, heads.endings)
+
+    def _above(self, readings: Sequence[Reading]) -> tuple[bytes | None, list[Finding]]:
+        """The stored tile of level 1 over a segment, if there has to be one."""
+        index = readings[0].index // TILE_WIDTH
+        width = tile_width(level=1, index=index, size=self.size)
+        tile = Tile(1, index, width or TILE_WIDTH)
+        if width == 0 or (width < TILE_WIDTH and not self.with_partials):
+            return None, []
+        try:
+            return self.log.source.tile(tile), []
+        except (MissingError, TamperedError) as error:
+            first = index * TILE_WIDTH * TILE_WIDTH
+            return None, [Finding("structure", tile.path, str(error), first, first + width * TILE_WIDTH)]
+
+    def _check_strays(self) -> None:
+        if self.log.directory is None:
+            return
+        for stray in stray_files(self.log.directory, size=self.size, is_packed=self.log.tail is not None):
+            finding = self._check_stray(stray)
+            if finding is not None:
+                self.findings.add(finding)
+
+    def _check_stray(self, stray: Stray) -> Finding | None:
+        place = stray.place
+        if place is None:
+            return Finding("structure", stray.name, "no such file belongs to a log")
+        if stray.is_within(self.size):
+            return self._check_older(place)
+        if self.log.tail is not None:
+            return check_beyond(place, name=stray.name, tail=self.log.tail, source=self.log.source)
+        leaves = TILE_WIDTH << (place.level if isinstance(place, Tile) else 0) * TILE_HEIGHT
+        return Finding("structure", stray.name, "it reaches beyond the checkpoint", place.index * leaves)
+
+    def _check_older(self, place: Tile | EntryBundle) -> Finding | None:
+        """A partial tile or bundle of an older checkpoint has to be the beginning of what is there now."""
+        try:
+            if isinstance(place, Tile):
+                now = self.log.source.tile(Tile(place.level, place.index, self._width(place.level, place.index)))
+                is_same = now.startswith(self.log.source.tile(place))
+            else:
+                now = self.log.source.bundle(EntryBundle(place.index, self._width(0, place.index)))
+                is_same = decode_entries(now)[: place.width] == decode_entries(self.log.source.bundle(place))
+        except (MissingError, TamperedError, RefusedError) as error:
+            return Finding("structure", place.path, str(error))
+        if is_same:
+            return None
+        level = place.level if isinstance(place, Tile) else 0
+        kind: Level = "structure" if isinstance(place, Tile) else "payload"
+        first = place.index * TILE_WIDTH << level * TILE_HEIGHT
+        return Finding(kind, place.path, "it is not the beginning of the newer one", first)
+
+    def _width(self, level: int, index: int) -> int:
+        return tile_width(level=level, index=index, size=self.size)
+
+    def _check_known(self, known: Sequence[Known], trust: Trust, *, is_signed: bool) -> None:
+        rows = self._rows() if is_signed else None
+        for one in known:
+            compared = compare(one, self.opened.checkpoint, trust=trust, rows=rows)
+            self.findings.add(*compared.findings)
+            self.notes += [compared.remark] if compared.remark else []
+            self.forks += [compared.fork] if compared.fork else []
+
+    def _rows(self) -> TileRows:
+        leaves = self.log.tail.leaves if self.log.tail is not None else {}
+        boundary = self.size - self.size % TILE_WIDTH
+        tail_hashes = b"".join(leaves.get(index, b"") for index in range(boundary, self.size))
+        return TileRows(self.log.source, self.size, self.with_partials, tail_hashes)
+
+    def _report(self, trust: Trust, *, is_signed: bool) -> LogReport:
+        checkpoint = self.opened.checkpoint
+        levels: dict[Level, LevelVerdict] = {"structure": self._structure()}
+        if self.options.with_payload:
+            levels["payload"] = self._payload(is_signed=is_signed)
+        if self.options.level in (None, "index"):
+            levels["index"] = LevelVerdict("not possible here", "views are compared by the program that reads them")
+        for signature in self.opened.note.ignored:
+            self.notes.append(f"the checkpoint has a signature of {signature.name!r}, which is not trusted: ignored")
+        return LogReport(
+            self.log.name,
+            checkpoint.origin,
+            checkpoint.size,
+            checkpoint.root.hex(),
+            self.last_at or self._last_at(),
+            trust.sentence,
+            levels,
+            self.findings.sorted(),
+            sum(self.findings.total.values()),
+            tuple(self.notes),
+            self.log.note,
+            tuple(self.forks),
+        )
+
+    def _structure(self) -> LevelVerdict:
+        if self.findings.total.get("structure"):
+            return LevelVerdict("failed", "the stored tiles are not the signed tree")
+        return LevelVerdict("ok", "every stored tile leads to the signed root")
+
+    def _payload(self, *, is_signed: bool) -> LevelVerdict:
+        if self.findings.total.get("payload"):
+            return LevelVerdict("failed", "stored entries or payloads are not those that were signed")
+        if not is_signed:
+            return LevelVerdict("failed", "the entries do not lead to the signed root")
+        said = ["every entry has the hash that was signed"]
+        if self.unread:
+            said.append(f"{self.unread} of another format were hashed, not read")
+        if self.payloads.sentence:
+            said.append(f"payloads: {self.payloads.sentence}")
+        return LevelVerdict("ok", "; ".join(said))
+
+    def _last_at(self) -> str | None:
+        """When the last entry was received, read from that entry alone and only if it is the one in the tree."""
+        full, width = divmod(self.size, TILE_WIDTH)
+        bundle = EntryBundle(full, width) if width else EntryBundle(full - 1)
+        try:
+            if width and self.log.tail is not None:
+                last = decode_entries(self.log.tail.plain or b"")[-1]
+                return received_at(last)
+            last = decode_entries(self.log.source.bundle(bundle))[-1]
+            hashes = self.log.source.tile(Tile(0, bundle.index, bundle.width))
+            return received_at(last) if hashes[-HASH_BYTES:] == leaf_hashes([last])[0] else None
+        except (MissingError, TamperedError, RefusedError, IndexError):
+            return None

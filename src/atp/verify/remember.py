@@ -1,0 +1,73 @@
+"""Remembers the newest checkpoint of each log that this person verified, so that the next one is held against it."""
+
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkstemp
+
+from atp.errors import MissingError, RefusedError, TamperedError, UnavailableError
+from atp.verify.source import NOTE_FILE_BYTES_MAX, read_file
+from atp.verify.trust import claimed_checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A directory with one signed note an origin, readable by its owner alone; nothing in it is trusted unverified."""
+
+    directory: Path
+
+    def remembered(self, origin: str) -> bytes | None:
+        """The note that was remembered for an origin; None when there is none that can be read."""
+        try:
+            note = read_file(self._path(origin), bytes_max=NOTE_FILE_BYTES_MAX)
+            return note if claimed_checkpoint(note).origin == origin else None
+        except (MissingError, TamperedError, UnavailableError, RefusedError):
+            return None
+
+    def remember(self, note: bytes) -> None:
+        """Replace what is remembered, unless that is of the same size or newer.
+
+        The caller has verified the note, and that the log begins with what was remembered. UnavailableError when it
+        cannot be written.
+        """
+        checkpoint = claimed_checkpoint(note)
+        before = self.remembered(checkpoint.origin)
+        if before is None or claimed_checkpoint(before).size < checkpoint.size:
+            self._write(self._path(checkpoint.origin), note)
+
+    def keep_evidence(self, *notes: bytes) -> Path:
+        """Keep notes that contradict each other, both signed: they prove to anyone that the log was forked."""
+        folder = self.directory / "forks"
+        for note in notes:
+            checkpoint = claimed_checkpoint(note)
+            name = f"{_name(checkpoint.origin)}-{checkpoint.size}-{sha256(note).hexdigest()[:16]}"
+            self._write(folder / name, note)
+        return folder
+
+    def _path(self, origin: str) -> Path:
+        return self.directory / "checkpoints" / _name(origin)
+
+    def _write(self, path: Path, note: bytes) -> None:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, written = mkstemp(dir=path.parent, prefix=".tmp-")  # mode 0600
+            with os.fdopen(handle, "wb") as file:
+                file.write(note)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(written).replace(path)
+        except OSError as error:
+            raise UnavailableError(f"could not remember the checkpoint in {path}: {error.strerror}") from None
+
+
+def default_memory() -> Memory:
+    """In `$ATP_STATE_DIR`, else `$XDG_STATE_HOME/atp`, else `~/.local/state/atp`."""
+    if state := os.environ.get("ATP_STATE_DIR"):
+        return Memory(Path(state))
+    home = os.environ.get("XDG_STATE_HOME")
+    return Memory(Path(home) / "atp" if home else Path("~/.local/state/atp").expanduser())
+
+
+def _name(origin: str) -> str:
+    return sha256(origin.encode()).hexdigest()

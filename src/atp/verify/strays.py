@@ -1,0 +1,65 @@
+"""Files of a log's directory that its tree does not need: the leftovers of earlier sizes, and what should not exist."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from atp.errors import MalformedError
+from atp.merkle.tiles import EntryBundle, Tile, parse_path, tile_width
+
+_PACKED = ".zst"
+_LEFTOVER = ".tmp"
+_KNOWN = ("checkpoint", "vkey")
+_PACKS = "packs/"
+
+
+class Stray(NamedTuple):
+    """A file that the tree of this size does not need; `place` is None when its name is no tile's or bundle's."""
+
+    name: str
+    place: Tile | EntryBundle | None
+
+    def is_within(self, size: int) -> bool:
+        """Whether it is an older, partial form of something that a tree of `size` has."""
+        if self.place is None:
+            return False
+        level = self.place.level if isinstance(self.place, Tile) else 0
+        return self.place.width < tile_width(level=level, index=self.place.index, size=size)
+
+
+def stray_files(directory: Path, *, size: int, is_packed: bool) -> Iterator[Stray]:
+    """Every file that a log of `size` entries does not need, leftovers of interrupted writes (`.tmp`) apart.
+
+    Costs a listing of the directory.
+    """
+    for name in _names(directory):
+        if name in _KNOWN or name.startswith(_PACKS) or _LEFTOVER in name:
+            continue
+        place = _place(name, is_packed=is_packed)
+        if place is None or not _is_needed(place, size=size):
+            yield Stray(name, place)
+
+
+def _names(directory: Path) -> Iterator[str]:
+    for folder, folders, files in os.walk(directory):
+        folders.sort()
+        for file in sorted(files):
+            yield Path(folder, file).relative_to(directory).as_posix()
+
+
+def _place(name: str, *, is_packed: bool) -> Tile | EntryBundle | None:
+    is_bundle = name.startswith("tile/entries/")
+    path = name.removesuffix(_PACKED) if is_packed and is_bundle else name
+    if is_packed and is_bundle and path == name:
+        return None
+    try:
+        place = parse_path(path)
+    except MalformedError:
+        return None
+    return None if is_packed and ".p/" in path else place
+
+
+def _is_needed(place: Tile | EntryBundle, *, size: int) -> bool:
+    level = place.level if isinstance(place, Tile) else 0
+    return place.width == tile_width(level=level, index=place.index, size=size)

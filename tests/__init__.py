@@ -1,0 +1,1 @@
+"""The tests: real components, no mocks; `make test` runs all of them."""

@@ -1,0 +1,1 @@
+"""Tests of the mathematics: against a naive reference, and against whoever changes one bit."""

@@ -1,0 +1,1 @@
+"""The house itself under test: sizes, names, words, docstrings, import contracts."""

@@ -1,0 +1,25 @@
+"""No module is dead: each one is reached from an installed script, a verb of the command line or a `__main__`."""
+
+import grimp
+
+from atp.cli.main import VERBS, module_of
+from tests.tidy.reach import entry_points, modules_are_reachable
+from tests.tidy.sources import ROOT
+
+
+def test_every_module_is_reached_from_an_entry_point() -> None:
+    graph = grimp.build_graph("atp")
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    scripts = entry_points((ROOT / "pyproject.toml").read_text())
+    verbs = {module_of(verb) for verb in VERBS}
+    mains = {module for module in imports if module.endswith("__main__")}
+    assert "\n".join(modules_are_reachable(imports, entries=scripts | verbs | mains)) == ""
+
+
+def test_two_dead_modules_that_import_each_other_are_caught() -> None:
+    imports = {"a": {"a.b"}, "a.b": set[str](), "a.main": {"a.b"}, "a.dead": {"a.ghost"}, "a.ghost": {"a.dead"}}
+    assert len(list(modules_are_reachable(imports, entries=["a.main"]))) == 2
+
+
+def test_an_entry_point_that_does_not_exist_is_caught() -> None:
+    assert len(list(modules_are_reachable({"a": []}, entries=["a.main", "a"]))) == 1

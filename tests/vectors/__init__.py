@@ -1,0 +1,1 @@
+"""Tests against truth that others made: vectors and files of foreign logs."""
