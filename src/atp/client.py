@@ -12,7 +12,7 @@ import secrets
 import ssl
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
@@ -30,6 +30,7 @@ _PAUSE_SECONDS = 0.2
 _PACKED_BYTES_MIN = 1_024
 _PIECE_BYTES = 256 * 1024
 _ID_BYTES = 16
+_DONE = range(200, 300)
 
 Query = Mapping[str, object]
 T = TypeVar("T")
@@ -124,9 +125,12 @@ class Client:
         body = b"[%b]" % b",".join(bodies)
         return self.request("POST", tenant_path(tenant, "events"), query=query, body=body, is_repeatable=True)
 
-    def get(self, path: str, query: Query | None = None) -> Reply:
-        """GET a path below the URL; members of `query` that are None are left out."""
-        return self.request("GET", path, query=query, is_repeatable=True)
+    def get(self, path: str, query: Query | None = None, *, answers: Container[int] = _DONE) -> Reply:
+        """GET a path below the URL; members of `query` that are None are left out.
+
+        `answers` are the statuses that come with an answer; any other is raised.
+        """
+        return self.request("GET", path, query=query, is_repeatable=True, answers=answers)
 
     def request(
         self,
@@ -137,6 +141,7 @@ class Client:
         body: bytes | None = None,
         content_type: str = "application/json",
         is_repeatable: bool = False,
+        answers: Container[int] = _DONE,
     ) -> Reply:
         """One call. Raises the error that the server names, UnavailableError when it cannot be reached."""
         headers = dict(self._headers)
@@ -149,7 +154,7 @@ class Client:
             self.close()  # a connection that was kept may be gone without our knowing
 
         def exchange() -> Reply:
-            answer = self._open(method, _target(self._place, path, query), body, headers)
+            answer = self._open(method, _target(self._place, path, query), body, headers, answers)
             found = b"".join(self._pieces(answer))
             return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, found)
 
@@ -177,14 +182,19 @@ class Client:
         return call()
 
     def _open(
-        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        answers: Container[int] = _DONE,
     ) -> http.client.HTTPResponse:
-        """Send a request and return its answer, unread. Raises unless its status is 2xx."""
+        """Send a request and return its answer, unread."""
         with self._named_failures():
             connection = self._connected()
             connection.request(method, target, body, headers)
             answer = connection.getresponse()
-        if 200 <= answer.status < 300:
+        if answer.status in answers:
             return answer
         raise _problem(answer, b"".join(self._pieces(answer)), self.url)
 
@@ -207,6 +217,8 @@ class Client:
         while True:
             with self._named_failures():
                 piece = answer.read(_PIECE_BYTES)
+                if not piece and answer.length:  # the server died in the middle of its answer
+                    raise http.client.IncompleteRead(b"", answer.length)
             if not piece:
                 return
             while piece:
@@ -226,14 +238,14 @@ class Client:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise UnavailableError(
                 f"could not reach {self.url}: {reason}",
-                hint="is it running, and is the URL right?",
+                hint="check that it runs, and the URL",
                 retry_after_seconds=0,
             ) from None
 
 
 def tenant_path(tenant: str, *parts: str) -> str:
-    """The path of something of a tenant: `/v1/tenants/{tenant}/…`."""
-    return f"/v1/tenants/{quote(tenant, safe='')}/" + "/".join(quote(part, safe="/@:+=~") for part in parts)
+    """The path of something of a tenant, `/v1/tenants/{tenant}/…`; a `/` within a part is escaped."""
+    return "/".join(("/v1/tenants", *(quote(part, safe="@:+=~") for part in (tenant, *parts))))
 
 
 def log_path(tenant: str, path: str) -> str:

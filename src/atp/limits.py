@@ -27,6 +27,14 @@ DEAD_LETTERS_MAX = 1_000
 EXPORT_ENTRIES_MAX = 1_000_000
 TRAIL_QUESTIONS_MAX = 1_000  # different questions of one person that the operators' trail tells apart in a minute
 
+# Pages
+SESSIONS_MAX = 1_000
+TICKETS_MAX = 100
+FORM_BYTES_MAX = 16 * 1024
+LOGIN_FAILURES_MAX = 10  # of one address in a minute
+LOGIN_ADDRESSES_MAX = 10_000
+LOGS_SHOWN_MAX = 200  # rows of a page, names in a list to choose from
+
 # The path
 QUEUE_EVENTS_MAX = 100_000  # waiting for the group commit, over all tenants
 QUEUE_BYTES_MAX = 256 * 1024 * 1024

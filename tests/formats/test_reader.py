@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from atp import limits
 from atp.errors import InvalidError
-from tests.formats.converting import read, rejection
+from atp.formats import read_records
+from tests.formats.converting import FORMATS, read, rejection
 
 TRAIL = {"eventSource": "iam.amazonaws.com", "eventName": "GetUser", "eventID": "1"}
 REPORT = {"kind": "admin#reports#activity", "id": {"applicationName": "admin", "time": "2022-08-15T16:24:44Z"}}
@@ -94,13 +95,20 @@ def test_blank_lines_are_no_records_and_all_others_are() -> None:
     assert [(record.number, record.line, record.format) for record in records] == [(1, 3, "windows"), (2, 5, None)]
 
 
+def test_a_broken_line_takes_no_audit_line_with_it() -> None:
+    audit = b"type=LOGIN msg=audit(1481077043.057:414): pid=1298 uid=0 res=1"
+    content = b'{"a": [1,\n' + audit + b"\n" + json.dumps(LOGON).encode() + b'\n{"b":\n' + audit.replace(b"414", b"415")
+    made = sorted((record.line, record.format) for record in read(content) if record.reason is None)
+    assert made == [(2, "auditd"), (3, "windows"), (5, "auditd")]
+
+
 def test_nothing_at_all_gives_no_records() -> None:
     assert read(b"") == read([]) == read(b"\n\n") == read(gzip.compress(b"")) == []
 
 
 def test_an_unknown_format_is_refused_at_once() -> None:
     with pytest.raises(InvalidError, match="could not use format 'csv'"):
-        read(b"", name="csv")
+        read_records([], format="csv", formats=FORMATS)  # not only when the first record is asked for
 
 
 @given(st.lists(st.binary(max_size=60), max_size=6))

@@ -38,6 +38,7 @@ class FilesystemObjectStore:
         self._pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="objects")
         with _told("open", str(root)):
             (root / _ASIDE).mkdir(parents=True, exist_ok=True)
+            _sync_directory(root.parent)
             _remove_leftovers(root / _ASIDE)
 
     def put(self, objects: Mapping[str, bytes]) -> None:
@@ -141,10 +142,8 @@ def _is_stored(path: Path, data: bytes) -> bool:
 
 def _link(aside: str, path: Path) -> None:
     """Give the file its name, which must be free: unlike a rename, a link never replaces."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(aside, path)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
         os.link(aside, path)
     except FileExistsError:
         _is_stored(path, Path(aside).read_bytes())

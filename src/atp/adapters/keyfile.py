@@ -30,6 +30,7 @@ class FileKeyStore:
             for made in (self._root, self._root / "log"):
                 made.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _check_private(made)
+                _sync_directory(made.parent)
         except OSError as error:
             raise _unavailable("open", self._root, error) from None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from atp import limits
-from atp.errors import ConflictError, MissingError, TamperedError
+from atp.errors import ConflictError, MissingError, TamperedError, UnavailableError
 from atp.ports.event_store import Batch, Log, Parked, Swap
 from atp.ports.key_store import ApiKey
 from atp.ports.object_store import check_key
@@ -102,6 +102,8 @@ class MemoryEventStore:
         """See EventStore."""
         with self._lock:
             indexes = self._held(tenant).indexes
+            if self.is_missing_ids():
+                raise UnavailableError("could not look up ids: the id index is lost", hint="rebuild it")
             return {event_id: list(indexes[key]) for event_id in ids if (key := _id_key(event_id)) in indexes}
 
     def is_missing_ids(self) -> bool:
@@ -202,9 +204,10 @@ class MemoryObjectStore:
 
     def put(self, objects: Mapping[str, bytes]) -> None:
         """See ObjectStore. ValueError when the key was stored by `replace`."""
+        for key in objects:
+            check_key(key)
         with self._lock:
             for key, data in objects.items():
-                check_key(key)
                 if key in self._mutable:
                     raise ValueError(f"{key!r} is mutable: it was stored by replace")
                 if self._objects.get(key, data) != data:

@@ -24,8 +24,7 @@ CREATE INDEX IF NOT EXISTS event_id_of_log ON event_id(log, id);
 CREATE TABLE IF NOT EXISTS checkpoint(log bigint PRIMARY KEY, size bigint NOT NULL, note bytea NOT NULL);
 CREATE TABLE IF NOT EXISTS parked(
     log bigint NOT NULL, key text NOT NULL, reason text NOT NULL, body bytea NOT NULL, parked_at text NOT NULL,
-    PRIMARY KEY(log, key));
-"""
+    PRIMARY KEY(log, key))"""
 _BATCHES = """
 SELECT first, entries, crc FROM batch
 WHERE log = %s AND first < %s AND first >= (SELECT max(first) FROM batch WHERE log = %s AND first <= %s)
@@ -49,7 +48,8 @@ class PostgresEventStore:
         self._connection: psycopg.Connection[Any] | None = None
         with self._transaction("open", "the database") as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('atp schema'))")
-            cursor.execute(_SCHEMA)
+            for statement in _SCHEMA.split(";\n"):
+                cursor.execute(statement)
 
     def create_log(self, log: Log) -> None:
         """See EventStore."""
@@ -90,6 +90,7 @@ class PostgresEventStore:
     def read(self, tenant: str, *, start: int, stop: int) -> list[bytes]:
         """See EventStore."""
         with self._transaction("read", f"entries {start} to {stop} of log {tenant!r}") as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")  # another process may trim meanwhile
             number, held_from, size = _extent(cursor, tenant)
             if start < held_from:
                 raise MissingError(
@@ -203,17 +204,17 @@ class PostgresEventStore:
             except psycopg.OperationalError as error:
                 self.close()
                 raise UnavailableError(
-                    f"could not {verb} {thing}: {str(error).strip()}", hint="is the database up, and has it space?"
+                    f"could not {verb} {thing}: {' '.join(str(error).split())}",
+                    hint="is the database up, and has it space?",
                 ) from None
 
 
 def _extent(cursor: psycopg.Cursor[Any], tenant: str) -> tuple[int, int, int]:
     """Number, index of the first entry that is held, and size of a log. MissingError when there is none."""
-    row: tuple[int, int, int] | None
-    row = cursor.execute("SELECT number, start, size FROM log WHERE tenant = %s", (tenant,)).fetchone()
-    if row is None:
-        raise MissingError(f"could not find log {tenant!r}: there is no such tenant")
-    return row
+    cursor.execute("SELECT number, start, size FROM log WHERE tenant = %s", (tenant,))
+    for number, start, size in cursor:
+        return number, start, size
+    raise MissingError(f"could not find log {tenant!r}: there is no such tenant")
 
 
 def _append(cursor: psycopg.Cursor[Any], batch: Batch) -> None:

@@ -13,6 +13,7 @@ from atp.errors import AtpError, MissingError, TamperedError, UnavailableError
 from atp.ports.object_store import check_key
 
 _WRITERS = 8
+_ATTEMPTS_MAX = 5
 _MISSING = ("NoSuchKey", "404", "NotFound")
 _EXISTS = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 _CONFIG = Config(
@@ -98,16 +99,30 @@ class S3ObjectStore:
         return None
 
     def _create(self, key: str, data: bytes) -> None:
+        for _ in range(_ATTEMPTS_MAX):
+            if self._is_created(key, data):
+                return
+            try:
+                stored = self.get(key)
+            except MissingError:
+                continue  # the server refused this one because of another, which it has not stored yet
+            if stored == data:
+                return
+            raise TamperedError(
+                f"could not store {key!r}: it exists with other bytes",
+                hint="keep both, run `atp verify` and find out who wrote there",
+            )
+        raise UnavailableError(f"could not store {key!r}: others write to it", hint="repeat")
+
+    def _is_created(self, key: str, data: bytes) -> bool:
+        """Whether the server stored the object; it refuses when there is one."""
         try:
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, IfNoneMatch="*")
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in _EXISTS:
-                raise
-            if self.get(key) != data:
-                raise TamperedError(
-                    f"could not store {key!r}: it exists with other bytes",
-                    hint="keep both, run `atp verify` and find out who wrote there",
-                ) from None
+            if error.response.get("Error", {}).get("Code") in _EXISTS:
+                return False
+            raise
+        return True
 
 
 @contextmanager

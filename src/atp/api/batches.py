@@ -110,13 +110,16 @@ def check_count(body: bytes) -> None:
     array of 64 MiB can have 30 million. Free below 100,000 commas, else about 10 ns a byte."""
     if body.count(b",") < _COUNT_FROM_COMMAS:
         return
-    depth = elements = 0
-    for match in _TO_BRACKET.finditer(body):
+    at = depth = commas = 0
+    while match := _TO_BRACKET.match(body, at):
         if depth == 1:
-            elements += body.count(b",", match.start(), match.end())
-            if elements >= limits.BATCH_EVENTS_MAX:
-                raise _too_many()
+            commas += body.count(b",", at, match.end())
+        if commas >= limits.BATCH_EVENTS_MAX:
+            raise _too_many()
         depth += 1 if match[1] in b"[{" else -1
+        at = match.end()
+    if commas + body.count(b",", at) >= limits.BATCH_EVENTS_MAX and depth > 0:
+        raise _too_many()  # the array never ends, so all that follows may be elements
 
 
 def _split(body: bytes, media: str) -> list[bytes]:

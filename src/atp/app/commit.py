@@ -48,6 +48,7 @@ class Committer:
         """Queue a request; its future is done when it is durable or refused. UnavailableError: the queue is full."""
         events, size = _weight(request)
         future: Future[Outcome] = Future()
+        future.set_running_or_notify_cancel()  # whoever waits may go away, the write goes on
         with self._changed:
             if self._is_stopping:
                 raise UnavailableError("could not record: the server is stopping", hint="send it again")
@@ -68,6 +69,7 @@ class Committer:
             except AtpError as error:
                 for _, future in group:
                     future.set_exception(error)
+                self._on_durable({request.tenant for request, _ in group})  # it may be durable though it failed
                 continue
             except Exception as bug:
                 for _, future in group:

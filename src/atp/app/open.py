@@ -5,27 +5,35 @@ DIR/lock          held by the one server on this directory
 DIR/installation  what new origins begin with, drawn or configured at the first start
 DIR/root.key      the first API key (0600)
 DIR/order.db      the durable order (SQLite), DIR/ids its index of event ids
+DIR/stopped.json  logs that may not go on after a damage, and why; whoever put that right removes it
 DIR/logs          tiles, bundles, checkpoints and verifier keys of every log
 DIR/views         what queries read; rebuilt from the logs when it is gone
 DIR/keys          signing keys and the list of API keys (0600)
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from atp.adapters.filesystem import FilesystemObjectStore
 from atp.adapters.keyfile import FileKeyStore
 from atp.adapters.signatures import Signatures
+from atp.adapters.sqlite.file import lock_directory
 from atp.adapters.sqlite.order import open_order
+from atp.adapters.sqlite.rebuild import Rest, build, finish
+from atp.adapters.sqlite.wreck import Wreck, find_damage
 from atp.adapters.system_clock import SystemClock
 from atp.app.config import Config
 from atp.app.pipeline import Stores
 from atp.app.platform import Platform
-from atp.errors import MalformedError, UnavailableError
+from atp.app.salvage import salvage
+from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
 from atp.formats.catalogue import load_formats
-from atp.log.event import event_id
+from atp.log.event import event_id, format_instant
 from atp.log.reader import Cache, LogReader
 from atp.observe import Lines, Meters
 from atp.ports.clock import Clock
@@ -38,30 +46,29 @@ _ID_ENTRIES = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A platform that is ready to start, and whether this was the directory's first time."""
+    """A platform that is ready to start, whether this was the directory's first time, and what a damage cost."""
 
     platform: Platform
     is_new: bool
     root_key: Path
+    losses: Sequence[str] = ()
 
 
 def open_platform(config: Config, *, lines: Lines | None = None, clock: Clock | None = None) -> Opened:
     """Open or create a data directory. UnavailableError when another server holds it or the disk refuses,
-    MalformedError for a format of the future, TamperedError for an order that is damaged."""
+    MalformedError for a format of the future. A damaged order is kept aside, and what is left of it opened."""
     lines = lines or Lines()
     clock = clock or SystemClock()
     _make_directory(config.data)
     _check_format(config.data)
     installation = _installation(config, clock)
-    order = open_order(config.data)
+    losses = _salvage(config.data, clock=clock, lines=lines)
+    stores = open_stores(config.data)
     try:
-        stores = Stores(
-            events=order,
-            objects=FilesystemObjectStore(config.data),
-            models=Signatures(config.data / "views"),
-            keys=FileKeyStore(config.data / "keys"),
-        )
-        _relearn_ids(stores)
+        stopped = _read_stopped(config.data)
+        if stores.events.is_missing_ids():
+            stores.events.learn_ids(_all_ids(stores, stopped))
+            _write_stopped(config.data, stopped)
         platform = Platform(
             stores,
             config=config,
@@ -70,12 +77,23 @@ def open_platform(config: Config, *, lines: Lines | None = None, clock: Clock | 
             clock=clock,
             lines=lines,
             meters=Meters(),
+            stopped=stopped,
         )
         is_new = _furnish(platform, config.data / "root.key")
     except BaseException:
-        order.close()
+        stores.events.close()
         raise
-    return Opened(platform, is_new, config.data / "root.key")
+    return Opened(platform, is_new, config.data / "root.key", losses)
+
+
+def open_stores(data: Path) -> Stores:
+    """The keepers of a data directory, and nothing more. UnavailableError when another process holds it."""
+    return Stores(
+        events=open_order(data),
+        objects=FilesystemObjectStore(data),
+        models=Signatures(data / "views"),
+        keys=FileKeyStore(data),
+    )
 
 
 def _make_directory(data: Path) -> None:
@@ -109,7 +127,8 @@ def _line(path: Path, first: str, mode: int = 0o644) -> str:
             _write_once(path, first + "\n", mode)
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UnavailableError(f"could not read {path}: {error}", hint="check its permissions and the disk") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UnavailableError(f"could not open {path}: {reason}", hint="check its permissions and the disk") from None
 
 
 def _write_once(path: Path, text: str, mode: int) -> None:
@@ -143,15 +162,66 @@ def _furnish(platform: Platform, root_key: Path) -> bool:
     return True
 
 
-def _relearn_ids(stores: Stores) -> None:
-    """Rebuild the index of event ids from the logs when it was lost."""
-    if stores.events.is_missing_ids():
-        stores.events.learn_ids(_all_ids(stores))
+def _salvage(data: Path, *, clock: Clock, lines: Lines) -> list[str]:
+    """Put a new order in the place of a damaged one; what is lost, a sentence for each log."""
+    lock = lock_directory(data)
+    try:
+        aside = f"order.db.damaged-{clock.now():%Y%m%dT%H%M%SZ}"
+        finish(data, name=aside)
+        if (damage := find_damage(data)) is None:
+            return []
+        lines.write("critical", "order_damaged", reason=damage, kept_as=aside)
+        losses, stopped = [f"order.db is damaged and kept as {aside}: {damage}"], _read_stopped(data)
+        with closing(Wreck(data)) as wreck:
+            build(data, _rests(wreck, data, clock, losses, stopped))
+        _write_stopped(data, stopped)
+        finish(data, name=aside)
+        return losses
+    finally:
+        os.close(lock)
 
 
-def _all_ids(stores: Stores) -> Iterator[tuple[str, int, list[str]]]:
+def _rests(
+    wreck: Wreck, data: Path, clock: Clock, losses: list[str], stopped: dict[str, str]
+) -> Iterator[Rest]:
+    now = format_instant(int(clock.now().timestamp() * 1_000_000))
+    for left in salvage(wreck, objects=FilesystemObjectStore(data), now=now):
+        if left.loss:
+            losses.append(left.loss)
+        if left.stop:
+            stopped[left.log.tenant] = left.stop
+        batches = ((first, entries, [event_id(entry) for entry in entries]) for first, entries in left.batches)
+        yield Rest(left.log, left.note, left.size, batches, left.parked)
+
+
+def _all_ids(stores: Stores, stopped: dict[str, str]) -> Iterator[tuple[str, int, list[str]]]:
+    """The ids of all logs. A log with entries that cannot be read is stopped: its duplicates could not be told."""
     cache = Cache()
     for log in stores.events.logs():
         reader = LogReader(log.tenant, event_store=stores.events, object_store=stores.objects, cache=cache)
-        for start in range(0, stores.events.size(log.tenant), _ID_ENTRIES):
-            yield log.tenant, start, [event_id(entry) for entry in reader.durable(start, start + _ID_ENTRIES)]
+        size = stores.events.size(log.tenant)
+        for start in range(0, size, _ID_ENTRIES):
+            stop = min(start + _ID_ENTRIES, size)
+            try:
+                ids = [event_id(entry) for entry in reader.durable(start, stop)]
+            except (TamperedError, MalformedError, MissingError) as error:
+                stopped.setdefault(log.tenant, str(error))
+                ids = [""] * (stop - start)
+            yield log.tenant, start, ids
+
+
+def _read_stopped(data: Path) -> dict[str, str]:
+    path = data / "stopped.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UnavailableError(f"could not read {path}: {error}", hint="put it right; it names stopped logs") from None
+
+
+def _write_stopped(data: Path, stopped: dict[str, str]) -> None:
+    if stopped:
+        text = msgspec.json.format(msgspec.json.encode(stopped), indent=1).decode()
+        try:
+            _write_once(data / "stopped.json", text + "\n", 0o644)
+        except OSError as error:
+            raise UnavailableError(f"could not write stopped.json: {error.strerror}", hint="free space") from None

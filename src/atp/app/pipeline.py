@@ -6,15 +6,16 @@ tried again, a log whose bytes contradict its signature is stopped and named whi
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import TypeVar
 
 from atp import limits
-from atp.errors import AtpError, MissingError, TamperedError, UnavailableError
+from atp.errors import AtpError, MalformedError, MissingError, TamperedError, UnavailableError
 from atp.log.integrate import integrate_once, load_edge
 from atp.log.project.follow import follow_once
-from atp.log.publish import publish_once, show_again
+from atp.log.publish import publish_once, show_again, signing_keys
 from atp.log.reader import LogReader, log_key
 from atp.merkle.edge import Edge
 from atp.observe import Lines, Meters
@@ -25,6 +26,10 @@ from atp.ports.read_models import ReadModels
 
 _PAUSE_SECONDS_MAX = 5.0
 _TRIM_ENTRIES = 32_768
+_DAMAGE = (TamperedError, MalformedError, MissingError)
+"""What waiting does not cure: bytes that contradict each other, that are not what they should be, or that are gone."""
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +129,9 @@ class Pipeline:
         lines: Lines,
         meters: Meters,
         on_bug: Callable[[Exception], None],
+        stopped: Mapping[str, str],
     ) -> None:
-        self.stopped: dict[str, str] = {}
+        self.stopped = dict(stopped)
         self._stores = stores
         self._reader_of = reader_of
         self._lines = lines
@@ -151,15 +157,18 @@ class Pipeline:
         self.publishing.stop()
         self.following.stop()
         for _, _, future in self._waiters:
-            future.set_exception(UnavailableError("could not wait: the server is stopping", hint="ask again"))
+            if future.set_running_or_notify_cancel():
+                future.set_exception(UnavailableError("could not wait: the server is stopping", hint="ask again"))
 
     def add_log(self, tenant: str, origin: str) -> None:
         """Take care of a log from now on."""
         self._origins[tenant] = origin
+        if tenant in self.stopped:
+            self._lines.write("critical", "log_stopped", tenant=tenant, reason=self.stopped[tenant])
+            return
         try:
-            shown = _shown(tenant, self._stores.objects)
-            show_again(tenant, event_store=self._stores.events, object_store=self._stores.objects, shown=shown)
-        except TamperedError as error:
+            self._show(tenant)
+        except _DAMAGE as error:
             self._stop(tenant, error)
             return
         committed = self._stores.events.checkpoint(tenant)
@@ -182,7 +191,10 @@ class Pipeline:
     def check_open(self, tenant: str) -> None:
         """UnavailableError when the log was stopped because its bytes contradict each other."""
         if tenant in self.stopped:
-            raise UnavailableError(f"could not record: the log of {tenant} is stopped: {self.stopped[tenant]}")
+            raise UnavailableError(
+                f"could not record: the log of {tenant} is stopped: {self.stopped[tenant]}",
+                hint="run atp verify, put right what it names, then start the server again",
+            )
 
     def backlog_entries(self, tenants: set[str]) -> int:
         """How many durable entries of these logs no view has seen yet."""
@@ -191,19 +203,10 @@ class Pipeline:
 
     def _publish_step(self, due: set[str]) -> set[str]:
         began = time.perf_counter()
-        self._show_unshown()
-        edges, left = {}, set()
-        for tenant in due - self.stopped.keys():
-            try:
-                edge = self._integrate(tenant)
-            except TamperedError as error:
-                self._stop(tenant, error)
-                continue
-            edges[tenant] = edge
-            if edge.size < self._stores.events.size(tenant):
-                left.add(tenant)
+        edges, failed = self._each(due, self._integrate)
+        left = {tenant for tenant, edge in edges.items() if edge.size < self._stores.events.size(tenant)}
         try:
-            notes = publish_once(
+            publish_once(
                 edges,
                 origins=self._origins,
                 event_store=self._stores.events,
@@ -214,32 +217,37 @@ class Pipeline:
             self._unshown |= edges.keys()
             raise
         self._tell()
+        self.following.wake(set(edges))
         self._trim(edges)
         self._meters.time("atp_publish_seconds", time.perf_counter() - began)
-        self.following.wake(set(notes))
+        if failed:
+            raise failed
         return left
 
     def _integrate(self, tenant: str) -> Edge:
         events, objects = self._stores.events, self._stores.objects
+        if tenant in self._unshown:
+            self._show(tenant)
+            self._unshown.discard(tenant)
+        signing_keys(tenant, key_store=self._stores.keys)  # who cannot sign must not hold up those who can
         if tenant not in self._edges:
             self._edges[tenant] = load_edge(self._reader_of(tenant), event_store=events)
         edge = integrate_once(self._edges[tenant], tenant=tenant, event_store=events, object_store=objects)
         self._edges[tenant] = edge
         return edge
 
-    def _show_unshown(self) -> None:
-        for tenant in sorted(self._unshown):
-            shown = _shown(tenant, self._stores.objects)
-            show_again(tenant, event_store=self._stores.events, object_store=self._stores.objects, shown=shown)
-            self._unshown.discard(tenant)
+    def _show(self, tenant: str) -> None:
+        shown = _shown(tenant, self._stores.objects)
+        show_again(tenant, event_store=self._stores.events, object_store=self._stores.objects, shown=shown)
 
     def _tell(self) -> None:
         with self._lock:
             sizes = {tenant: self._reader_of(tenant).size() for tenant, _, _ in self._waiters}
             done = [waiter for waiter in self._waiters if sizes[waiter[0]] > waiter[1]]
-            self._waiters = [waiter for waiter in self._waiters if sizes[waiter[0]] <= waiter[1]]
+            waiting = [waiter for waiter in self._waiters if sizes[waiter[0]] <= waiter[1]]
+            self._waiters = [waiter for waiter in waiting if not waiter[2].cancelled()]
         for _, _, future in done:
-            if not future.cancelled():
+            if future.set_running_or_notify_cancel():
                 future.set_result(None)
 
     def _trim(self, edges: dict[str, Edge]) -> None:
@@ -250,16 +258,29 @@ class Pipeline:
             self._trimmed |= due
 
     def _follow_step(self, due: set[str]) -> set[str]:
-        return {tenant for tenant in due if self._follow(tenant)}
+        followed, failed = self._each(due, self._follow)
+        if failed:
+            raise failed
+        return {tenant for tenant, count in followed.items() if count}
 
     def _follow(self, tenant: str) -> int:
-        try:
-            return follow_once(tenant=tenant, reader=self._reader_of(tenant), read_models=self._stores.models)
-        except TamperedError as error:
-            self._stop(tenant, error)
-            return 0
+        return follow_once(tenant=tenant, reader=self._reader_of(tenant), read_models=self._stores.models)
 
-    def _stop(self, tenant: str, error: TamperedError) -> None:
+    def _each(self, due: set[str], step: Callable[[str], Done]) -> tuple[dict[str, Done], AtpError | None]:
+        """What `step` made of each log, and the newest failure that may pass. A damaged log is stopped for good; none
+        holds up the others."""
+        done: dict[str, Done] = {}
+        failed: AtpError | None = None
+        for tenant in due - self.stopped.keys():
+            try:
+                done[tenant] = step(tenant)
+            except _DAMAGE as error:
+                self._stop(tenant, error)
+            except AtpError as error:
+                failed = error
+        return done, failed
+
+    def _stop(self, tenant: str, error: AtpError) -> None:
         self.stopped[tenant] = str(error)
         self._lines.write("critical", "log_stopped", tenant=tenant, reason=str(error))
         self._meters.count("atp_tampered_logs")

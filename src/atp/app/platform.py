@@ -4,26 +4,27 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 
 from atp import limits
 from atp.app.commit import Committer
 from atp.app.config import Config
 from atp.app.pipeline import Pipeline, Stores
-from atp.errors import AtpError, ConflictError, MissingError
+from atp.errors import AtpError, ConflictError, MissingError, UnavailableError
 from atp.formats.catalogue import Formats
 from atp.log.append import Heads, Outcome, Request, append, parked_record
 from atp.log.event import Event, Prepared, format_instant, parse_instant, prepare_event, read_event
 from atp.log.prove import prove
 from atp.log.query import Page, Question, ask
-from atp.log.reader import Cache, LogReader
+from atp.log.reader import Cache, LogReader, log_key
 from atp.merkle.keys import SigningKey, parse_signing_key
 from atp.merkle.tlogproof import TlogProof
 from atp.observe import Lines, Meters
 from atp.ports.clock import Clock
 from atp.ports.event_store import Log, Parked
 from atp.ports.key_store import ApiKey
-from atp.tenants.access import Caller, authenticate, check_may, issue_key, missing_tenant
+from atp.tenants.access import Caller, authenticate, check_may, holder_of, issue_key, missing_tenant
 from atp.tenants.names import OPERATIONS, check_tenant, origin_of
 
 _FOLLOW_PAUSE_SECONDS = 0.01
@@ -50,6 +51,7 @@ class Platform:
         clock: Clock,
         lines: Lines,
         meters: Meters,
+        stopped: Mapping[str, str] = {},
     ) -> None:
         self.config = config
         self.installation = installation
@@ -65,11 +67,17 @@ class Platform:
         self._logs = {log.tenant: log for log in stores.events.logs()}
         self._readers: dict[str, LogReader] = {}
         self._keys = stores.keys.api_keys()
-        self.pipeline = Pipeline(stores, reader_of=self._reader, lines=lines, meters=meters, on_bug=self._on_bug)
+        self.pipeline = Pipeline(
+            stores, reader_of=self._reader, lines=lines, meters=meters, on_bug=self._on_bug, stopped=stopped
+        )
         self.committer = Committer(self._append, on_durable=self.pipeline.publishing.wake, on_bug=self._on_bug)
 
     def start(self) -> None:
         """Recover what a crash left, then run."""
+        for log in self._logs.values():
+            if self.stores.events.checkpoint(log.tenant) is None:
+                with suppress(MissingError):  # a log without keys is stopped when it is to be signed
+                    self._show_vkeys(log.tenant)
         self.pipeline.start()
         self.committer.start()
 
@@ -82,6 +90,10 @@ class Platform:
     def authenticate(self, key: str) -> Caller:
         """Who holds this key. UnauthorizedError when nobody does."""
         return authenticate(key, self._keys)
+
+    def holder(self, key_id: str) -> Caller:
+        """Who holds the key of this id now. UnauthorizedError when it is revoked, or there is none."""
+        return holder_of(key_id, self._keys)
 
     # --- events in
 
@@ -98,7 +110,7 @@ class Platform:
         """Queue events for the next group commit; the future is done when they are durable or refused."""
         check_may(by, "ingest", tenant)
         self._log(tenant)
-        self.pipeline.check_open(tenant)
+        self._check_open(tenant)
         return self.committer.submit(Request(tenant, by.person, events, is_parking, parked, expect or {}))
 
     def park(self, body: bytes, reason: str) -> Parked:
@@ -107,6 +119,7 @@ class Platform:
 
     def note(self, event: Event) -> "Future[Outcome]":
         """Write an act down in the operators' own trail; the future is done when that is durable."""
+        self._check_open(OPERATIONS)
         return self.committer.submit(Request(OPERATIONS, "atp", [prepare_event(event)]))
 
     # --- events out
@@ -168,11 +181,8 @@ class Platform:
         with self._admin:
             if tenant in self._logs:
                 raise ConflictError(f"could not create the tenant {tenant!r}: it exists", hint="atp tenant list")
-            log = Log(tenant, origin_of(tenant, installation=self.installation), self.now())
-            key = SigningKey.from_seed(self.clock.random_bytes(32), name=log.origin)
-            self.stores.keys.put_log_keys(tenant, [key.secret()])
-            self.stores.objects.replace(f"logs/{tenant}/vkey", (key.public().vkey + "\n").encode())
-            self.stores.events.create_log(log)
+            log = self._create_log(Log(tenant, origin_of(tenant, installation=self.installation), self.now()))
+            self._show_vkeys(tenant)
             self._logs[tenant] = log
         self.pipeline.add_log(tenant, log.origin)
         return log
@@ -222,6 +232,31 @@ class Platform:
         return format_instant(int(self.clock.now().timestamp() * 1_000_000))
 
     # --- inside
+
+    def _check_open(self, tenant: str) -> None:
+        if self.bug is not None:
+            raise UnavailableError("could not record: the server ends because of a bug", hint="send it again later")
+        self.pipeline.check_open(tenant)
+
+    def _create_log(self, log: Log) -> Log:
+        """The log with a key to sign it; as it stands when an earlier try made it though that seemed to fail."""
+        try:
+            self.stores.keys.log_keys(log.tenant)
+        except MissingError:
+            key = SigningKey.from_seed(self.clock.random_bytes(32), name=log.origin)
+            self.stores.keys.put_log_keys(log.tenant, [key.secret()])
+        try:
+            self.stores.events.create_log(log)
+        except (ConflictError, UnavailableError):
+            made = next((made for made in self.stores.events.logs() if made.tenant == log.tenant), None)
+            if made is None:
+                raise
+            return made
+        return log
+
+    def _show_vkeys(self, tenant: str) -> None:
+        keys = [parse_signing_key(key).public() for key in self.stores.keys.log_keys(tenant)]
+        self.stores.objects.replace(log_key(tenant, "vkey"), "".join(f"{key.vkey}\n" for key in keys).encode())
 
     def _append(self, requests: Sequence[Request]) -> list[Outcome | AtpError]:
         self._await_views({request.tenant for request in requests})

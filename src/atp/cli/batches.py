@@ -70,8 +70,11 @@ def open_file(name: str) -> BinaryIO:
 
 
 def bytes_in(files: Iterable[BinaryIO]) -> int:
-    """How many bytes lie in the files; 0 when one of them is a stream, which tells it to nobody."""
-    found = [os.fstat(file.fileno()) for file in files]
+    """How many bytes lie in the files; 0 when one of them is a stream, which tells that to nobody."""
+    try:
+        found = [os.fstat(file.fileno()) for file in files]
+    except OSError:
+        return 0
     return sum(one.st_size for one in found) if all(stat.S_ISREG(one.st_mode) for one in found) else 0
 
 

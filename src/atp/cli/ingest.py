@@ -1,6 +1,5 @@
 """`atp ingest`: files of any known format -> recorded events, each once, however often the files are read."""
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -11,10 +10,9 @@ import click
 
 from atp.cli.batches import Batch, Reading, bytes_in, open_file, read_batches
 from atp.cli.progress import Progress
-from atp.cli.sending import CONNECTIONS, Counts, send_batches
+from atp.cli.sending import Counts, send_batches
 from atp.cli.server import Server, connected, tenant_option
 from atp.cli.trust import watch
-from atp.client import TRIES_MAX
 from atp.errors import EXIT_INTERRUPTED
 from atp.formats.catalogue import AUTO, Formats, load_formats
 
@@ -75,18 +73,13 @@ def _send(
     batches: Iterator[Batch], server: Server, tenant: str, counts: Counts, reading: Reading, progress: Progress
 ) -> bool:
     """Send all and add up what became of it; False when somebody interrupted it."""
-    stopping = threading.Event()
-    clients = [server.client(tries=TRIES_MAX, sleep=stopping.wait) for _ in range(CONNECTIONS)]
+    sending = send_batches(batches, server=server, tenant=tenant, counts=counts)
     try:
-        for more in send_batches(batches, clients=clients, tenant=tenant):
-            counts.add(more)
+        for _ in sending:
             progress.show(reading.bytes_total, count=reading.records)
     except KeyboardInterrupt:
+        sending.close()
         return False
-    finally:
-        stopping.set()
-        for client in clients:
-            client.close()
     return True
 
 

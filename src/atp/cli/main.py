@@ -11,7 +11,7 @@ from click.shell_completion import shell_complete
 
 from atp import __version__
 from atp.cli.output import Output
-from atp.errors import EXIT_BUG, EXIT_INTERRUPTED, AtpError, RefusedError
+from atp.errors import EXIT_BUG, EXIT_INTERRUPTED, AtpError, RefusedError, UnavailableError
 
 # Verb -> what `atp --help` says of it. The module of the same name below this package holds it as `command`; it is
 # imported only when the verb is called, so that the program starts fast.
@@ -27,6 +27,7 @@ VERBS = {
     "key": "Create, list and revoke API keys.",
     "dlq": "Look at records that were parked.",
     "status": "Say how each log stands.",
+    "demo": "See in a minute what the trail is for.",
     "doctor": "Check this machine and the server, and say what to do.",
     "completion": "Print the completion script of a shell.",
 }
@@ -58,6 +59,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a disk that is full, a terminal that is gone: the world's fault, not the program's
+        output.fail(code=UnavailableError.code, sentence=f"could not go on: {error}")
+        return UnavailableError.exit_code
     except (KeyboardInterrupt, click.Abort):
         output.fail(code="interrupted", sentence="interrupted")
         return EXIT_INTERRUPTED

@@ -78,9 +78,9 @@ def ask(client: Client, tenant: str, limit: int, question: dict[str, str | None]
 def _text(page: Page) -> str:
     rows = [_row(msgspec.json.decode(event)) for event in page.events]
     fresh = page.freshness
-    state = f"{len(rows)} events; the log has {fresh.size}"
+    state = f"{len(rows)} events; the log has {fresh.size:,}"
     if fresh.viewed_size < fresh.size:
-        state += f", of which {fresh.viewed_size} are indexed ({fresh.lag_seconds:.1f} s behind)"
+        state += f", of which {fresh.viewed_size:,} are indexed ({fresh.lag_seconds:.1f} s behind)"
     if page.next:
         state += f"; more: --cursor {page.next}"
     return f"{table(_HEADS, rows)}\n{state}" if rows else state

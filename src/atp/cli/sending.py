@@ -4,13 +4,14 @@ import base64
 import json
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
 
 from atp.cli.batches import Batch
-from atp.client import Client, tenant_path
+from atp.cli.server import Server
+from atp.client import TRIES_MAX, Client, tenant_path
 
 CONNECTIONS = 3
 _IN_FLIGHT_MAX = 2 * CONNECTIONS
@@ -33,12 +34,16 @@ class Counts:
         self.size = max(self.size, other.size)
 
 
-def send_batches(batches: Iterable[Batch], *, clients: Iterable[Client], tenant: str) -> Iterator[Counts]:
-    """What became of each batch, in order; the next ones are under way meanwhile. The clients are closed at the end.
+def send_batches(
+    batches: Iterable[Batch], *, server: Server, tenant: str, counts: Counts
+) -> Generator[None, None, None]:
+    """Send batches in order, the next ones while answers are awaited; `counts` is kept up to date after each step.
 
-    Raises the error of the first batch that failed. A batch that was under way then, or when the iterator is closed,
-    may have been recorded: send it again.
+    Raises the error of the first batch that failed. What is under way then, or when the iterator is closed, is waited
+    for and counted; sending it again is safe.
     """
+    stopping = threading.Event()
+    clients = [server.client(tries=TRIES_MAX, sleep=stopping.wait) for _ in range(CONNECTIONS)]
     idle = SimpleQueue[Client]()
     for client in clients:
         idle.put(client)
@@ -56,11 +61,25 @@ def send_batches(batches: Iterable[Batch], *, clients: Iterable[Client], tenant:
         for batch in batches:
             waiting.append(pool.submit(send, batch))
             if len(waiting) == _IN_FLIGHT_MAX:
-                yield waiting.popleft().result()
+                _take_first(waiting, counts)
+                yield
         while waiting:
-            yield waiting.popleft().result()
+            _take_first(waiting, counts)
+            yield
     finally:
-        pool.shutdown(wait=not waiting, cancel_futures=True)
+        stopping.set()
+        pool.shutdown(cancel_futures=True)
+        for future in waiting:
+            if not future.cancelled() and future.exception() is None:
+                counts.add(future.result())
+        for client in clients:
+            client.close()
+
+
+def _take_first(waiting: deque[Future[Counts]], counts: Counts) -> None:
+    done = waiting[0].result()  # an interruption comes here, and leaves it among those that are waited for
+    waiting.popleft()
+    counts.add(done)
 
 
 def send_batch(batch: Batch, *, client: Client, tenant: str) -> Counts:

@@ -4,8 +4,16 @@ from pathlib import Path
 
 import click
 
+from atp.api.app import make_app
 from atp.app.config import load_config
-from atp.app.serve import serve
+from atp.app.health import Health
+from atp.app.platform import Platform
+from atp.app.serve import Doors, serve
+from atp.app.status import Counter
+from atp.app.trail import Trail
+from atp.web.login import first_login_path
+from atp.web.pages import web_routes
+from atp.web.sessions import Sessions
 
 _DATA_DEFAULT = Path("var/atp")
 
@@ -23,4 +31,12 @@ def command(data: Path, listen: str | None, config: Path | None) -> int:
     Example:
       atp serve --data var/atp --listen 127.0.0.1:8600
     """
-    return serve(load_config(data, listen=listen, file=config))
+    return serve(load_config(data, listen=listen, file=config), open_doors=_open_doors, tell=click.echo)
+
+
+def _open_doors(platform: Platform) -> Doors:
+    trail = Trail(platform.note, now=platform.now, clock=platform.clock, meters=platform.meters)
+    health, sessions = Health(platform, Counter(platform)), Sessions(platform.clock)
+    pages = web_routes(platform, sessions=sessions, trail=trail, health=health)
+    app = make_app(platform, trail=trail, health=health, web_routes=pages)
+    return Doors(app, login_path=first_login_path(platform, sessions))

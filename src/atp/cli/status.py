@@ -1,1 +1,44 @@
-"""`atp status`: how each log stands."""
+"""`atp status`: how the server and each of its logs stands."""
+
+from typing import Any
+
+import click
+
+from atp.cli.output import fields, table
+from atp.cli.server import Server, connected
+from atp.cli.trust import watch
+
+_HEADS = ("tenant", "entries", "published", "indexed", "lag", "parked", "state", "complete to")
+
+
+@click.command()
+@connected
+def command(server: Server) -> int:
+    """Say how each log stands: how much is durable, published and indexed, and whether anything is stopped.
+
+    Every log's checkpoint is held against the one that was seen here before.
+
+    \b
+    Example:
+      atp status
+    """
+    with server.client() as client:
+        answer = client.get("/v1/status").json()
+    for log in answer["logs"]:
+        watch(server, log["tenant"])
+    head = fields([("server", server.url), ("version", answer["version"]), ("installation", answer["installation"])])
+    server.output.answer(answer, f"{head}\n\n{table(_HEADS, [_row(log) for log in answer['logs']])}")
+    return 1 if any(log["stopped"] for log in answer["logs"]) else 0
+
+
+def _row(log: dict[str, Any]) -> list[str]:
+    return [
+        log["tenant"],
+        f"{log['size']:,}",
+        f"{log['published_size']:,}",
+        f"{log['viewed_size']:,}",
+        f"{log['lag_seconds']:.1f} s",
+        f"{log['parked']:,}",
+        log["stopped"] or "ok",
+        log["complete_to"] or "",
+    ]

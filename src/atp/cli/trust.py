@@ -83,7 +83,7 @@ def compare(log: Watched, note: bytes, memory: Memory) -> tuple[Seen, str]:
     now = open_checkpoint(note, origin=origin, log_keys=keys).checkpoint
     remembered = memory.remembered(origin)
     if remembered is None:
-        return Seen(origin, now.size, now.root.hex(), None), _remember(note, memory)
+        return Seen(origin, now.size, now.root.hex(), None), _remember(note, keys, memory)
     before = claimed_checkpoint(remembered)
     try:
         check_growth(log, before, now)
@@ -94,7 +94,7 @@ def compare(log: Watched, note: bytes, memory: Memory) -> tuple[Seen, str]:
             f"shown now, neither is the beginning of the other: {error}",
             hint=f"it was forked or cut; both checkpoints are kept in {folder}",
         ) from None
-    remark = _remember(note, memory) or _key_change(remembered, origin, keys)
+    remark = _key_change(remembered, origin, keys) or _remember(note, keys, memory)
     return Seen(origin, now.size, now.root.hex(), before.size), remark
 
 
@@ -120,9 +120,11 @@ def _published(log: Watched, size_min: int) -> bytes:
         time.sleep(_PAUSE_SECONDS)
 
 
-def _remember(note: bytes, memory: Memory) -> str:
+def _remember(note: bytes, keys: Sequence[VerifierKey], memory: Memory) -> str:
+    """Remember a note and the keys that it verified under; a remark when that was not possible."""
     try:
         memory.remember(note)
+        memory.remember_keys(claimed_checkpoint(note).origin, keys)
     except UnavailableError as error:
         return str(error)
     return ""

@@ -12,10 +12,13 @@ from atp.formats.lines import Line
 
 DOCUMENT_BYTES_MAX = limits.BODY_UNPACKED_BYTES_MAX
 
+_INCOMPLETE = "it begins a JSON value that is not completed"
+_TOO_LARGE = f"it begins a JSON value of more than {DOCUMENT_BYTES_MAX:,} bytes (hint: write one record a line)"
 _decode_value = msgspec.json.Decoder().decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*(?P<close>"?)|[\[\]{}]')
+_CONTINUES = re.compile(rb'\s*(?:["{}\[\],:\-\d]|true|false|null)')
 
 
 class Piece(NamedTuple):
@@ -46,8 +49,8 @@ def split_values(lines: Iterable[Line]) -> Iterator[Piece]:
         if piece.reason is None or not _opens_document(line):
             yield piece
         else:
-            held, is_whole, pushed = _gather(line, source)
-            yield from _whole(held) if is_whole else _each(held)
+            held, reason, pushed = _gather(line, source)
+            yield from _each(held, reason) if reason else _whole(held)
 
 
 def read_value(line: Line) -> Piece:
@@ -106,35 +109,34 @@ def _opens_document(line: Line) -> bool:
     return is_value and (open_brackets(line.raw) or 0) > 0
 
 
-def _gather(first: Line, source: Iterator[Line]) -> tuple[list[Line], bool, Line | None]:
-    """The lines from `first` to where its brackets close, whether they do, and a line read too far."""
+def _gather(first: Line, source: Iterator[Line]) -> tuple[list[Line], str | None, Line | None]:
+    """The lines from `first` to where its brackets close, why they do not, and a line read too far."""
     held, size = [first], len(first.raw)
     depth = open_brackets(first.raw) or 0
     is_object = first.raw.lstrip()[:1] == b"{"
     for line in source:
         # Whoever breaks an object over lines indents what is inside: a brace at the margin begins the next record.
-        if is_object and line.raw[:1] == b"{":
-            return held, False, line
+        if not _CONTINUES.match(line.raw) or (is_object and line.raw[:1] == b"{"):
+            return held, _INCOMPLETE, line
         change = open_brackets(line.raw)
         held.append(line)
         size += len(line.raw) + 1
-        if line.reason or change is None or depth + change < 0 or size > DOCUMENT_BYTES_MAX:
-            return held, False, None
+        if line.reason or change is None or depth + change < 0:
+            return held, _INCOMPLETE, None
         depth += change
         if depth == 0:
-            return held, True, None
-    return held, False, None
+            return held, None, None
+        if size > DOCUMENT_BYTES_MAX:
+            return held, _TOO_LARGE, None
+    return held, _INCOMPLETE, None
 
 
 def _whole(held: list[Line]) -> Iterator[Piece]:
     piece = read_value(Line(held[0].number, b"\n".join(line.raw for line in held)))
-    if piece.reason is None:
-        yield piece
-    else:
-        yield from _each(held)
+    yield from [piece] if piece.reason is None else _each(held, piece.reason)
 
 
-def _each(held: list[Line]) -> Iterator[Piece]:
+def _each(held: list[Line], reason: str) -> Iterator[Piece]:
     """The whole values among the lines of a broken document; what lies between them in one piece each."""
     broken: list[Line] = []
     for line in held:
@@ -142,13 +144,12 @@ def _each(held: list[Line]) -> Iterator[Piece]:
         if piece.reason is not None:
             broken.append(line)
             continue
-        yield from _joined(broken)
+        yield from _joined(broken, reason)
         broken = []
         yield piece
-    yield from _joined(broken)
+    yield from _joined(broken, reason)
 
 
-def _joined(broken: list[Line]) -> Iterator[Piece]:
+def _joined(broken: list[Line], reason: str) -> Iterator[Piece]:
     if broken:
-        raw = b"\n".join(line.raw for line in broken)
-        yield Piece(broken[0].number, raw, reason="it begins a JSON value that is not completed")
+        yield Piece(broken[0].number, b"\n".join(line.raw for line in broken), reason=reason)

@@ -50,9 +50,8 @@ def read_records(
     document of at most 64 MiB, and the window of audit lines. About 10 µs for a record of 1.4 KB.
     """
     formats.check_name(format)
-    wanted = None if format == AUTO else format
-    for number, (piece, found) in enumerate(_pieces(read_lines(chunks), wanted, formats), start=1):
-        yield _record(number, piece, found, formats)
+    pieces = _pieces(read_lines(chunks), None if format == AUTO else format, formats)
+    return (_record(number, piece, found, formats) for number, (piece, found) in enumerate(pieces, start=1))
 
 
 def _pieces(lines: Iterator[Line], wanted: str | None, formats: Formats) -> Iterator[_Found]:
@@ -102,13 +101,17 @@ def _format_of(piece: Piece, wanted: str | None, formats: Formats) -> str | None
     return wanted if wanted == NATIVE or is_recognised(piece.value, formats.mappings[wanted]) else None
 
 
-def _unwrap(piece: Piece, wanted: str | None, paths: list[Path], formats: Formats) -> list[Piece]:
+def _unwrap(piece: Piece, wanted: str | None, paths: list[Path], formats: Formats) -> Iterator[Piece]:
     elements = find_list(piece.raw, paths)
-    if elements is None:
-        return [piece]
-    inner = list(split_list(piece, elements))
+    if elements is None or not (wanted or _has_known(split_list(piece, elements), formats)):
+        yield piece
+    else:
+        yield from split_list(piece, elements)
+
+
+def _has_known(inner: Iterator[Piece], formats: Formats) -> bool:
     # Without a named format, an object with a list in it is an envelope only if records of a known format are inside.
-    return inner if wanted or any(_format_of(one, None, formats) for one in inner if not one.reason) else [piece]
+    return any(_format_of(one, None, formats) for one in inner if not one.reason)
 
 
 def _record(number: int, piece: Piece, found: str | None, formats: Formats) -> Record:

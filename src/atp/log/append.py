@@ -116,10 +116,10 @@ def append(
     tails: dict[str, _Tail] = {}
     outcomes: list[Outcome | AtpError] = []
     for request in requests:
-        tail = tails.get(request.tenant)
-        if tail is None:
-            tail = tails[request.tenant] = _Tail(reader_of(request.tenant), event_store, clock, heads)
         try:
+            tail = tails.get(request.tenant)
+            if tail is None:
+                tail = tails[request.tenant] = _Tail(reader_of(request.tenant), event_store, clock, heads)
             outcomes.append(_take(request, tail, event_store, clock))
         except AtpError as error:
             outcomes.append(error)
@@ -145,6 +145,9 @@ def _take(request: Request, tail: _Tail, store: EventStore, clock: Clock) -> Out
         except (ConflictError, TooLargeError) as error:
             faults.append(FieldError(position, error.errors[0].field, error.errors[0].reason))
             parked.append(parked_record(event.body, str(error), parked_at=format_instant(tail.received_at)))
+        except AtpError:  # an older entry cannot be read: nobody can say whether this event is a duplicate
+            _undo(tail, mark)
+            raise
     if faults and not request.is_parking:
         _undo(tail, mark)
         raise _refusal(faults, len(request.events))

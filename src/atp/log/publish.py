@@ -7,10 +7,11 @@ leave this process: a note is shown to nobody before the swap that compares it w
 from collections.abc import Mapping
 
 from atp.errors import TamperedError
-from atp.log.reader import log_key, read_checkpoint
+from atp.log.reader import Cache, LogReader, log_key, read_checkpoint
 from atp.merkle.checkpoints import Checkpoint, sign_checkpoint
 from atp.merkle.edge import Edge
 from atp.merkle.keys import SigningKey, parse_signing_key
+from atp.merkle.proofs import check_consistency, prove_consistency
 from atp.ports.event_store import EventStore, Swap
 from atp.ports.key_store import KeyStore
 from atp.ports.object_store import ObjectStore
@@ -48,18 +49,40 @@ def signing_keys(tenant: str, *, key_store: KeyStore) -> list[SigningKey]:
 
 
 def show_again(tenant: str, *, event_store: EventStore, object_store: ObjectStore, shown: bytes | None) -> None:
-    """After a crash: show the committed checkpoint again, or refuse to go on when a newer one is already public.
+    """After a crash: show the committed checkpoint again, or refuse to go on where that would fork the log.
 
-    TamperedError: the order of this log was rolled back, signing on would fork it.
+    TamperedError: entries under the committed checkpoint are lost, or the public one is newer, or contradicts it.
+    MissingError: tiles that the comparison needs are gone. Costs nothing more where both are the same.
     """
     committed = event_store.checkpoint(tenant)
+    size = read_checkpoint(committed).size if committed else 0
+    if size > (held := event_store.size(tenant)):
+        raise TamperedError(
+            f"could not open the log of {tenant}: its entries {held} to {size - 1} are lost, and a checkpoint covers "
+            f"{size}",
+            hint="put back the order.db that holds them, or restore a backup; never sign on",
+        )
+    if shown == committed:
+        return
     if shown is not None:
-        size = read_checkpoint(shown).size
-        if committed is None or read_checkpoint(committed).size < size:
-            known = 0 if committed is None else read_checkpoint(committed).size
-            raise TamperedError(
-                f"could not open the log of {tenant}: its public checkpoint is of size {size}, the order knows {known}",
-                hint="the order was rolled back; put back the newer order.db, never sign on",
-            )
-    if committed is not None and committed != shown:
+        _check_grown(tenant, read_checkpoint(shown), committed, event_store=event_store, object_store=object_store)
+    if committed is not None:
         object_store.replace(log_key(tenant, "checkpoint"), committed)
+
+
+def _check_grown(
+    tenant: str, shown: Checkpoint, committed: bytes | None, *, event_store: EventStore, object_store: ObjectStore
+) -> None:
+    """TamperedError unless the committed checkpoint is the public one or a later one of the same history."""
+    known = read_checkpoint(committed) if committed else None
+    if known is None or known.size < shown.size:
+        raise TamperedError(
+            f"could not open the log of {tenant}: its public checkpoint is of size {shown.size}, the order knows "
+            f"{known.size if known else 0}",
+            hint="the order was rolled back; put back the newer order.db, never sign on",
+        )
+    if shown.size == 0:
+        return
+    reader = LogReader(tenant, event_store=event_store, object_store=object_store, cache=Cache())
+    proof = prove_consistency(old_size=shown.size, size=known.size, read_tiles=reader.tiles)
+    check_consistency(old_size=shown.size, size=known.size, old_root=shown.root, proof=proof, root=known.root)

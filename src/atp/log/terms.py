@@ -14,7 +14,7 @@ is one exact term, and never an intersection of frequent ones.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import product
@@ -75,8 +75,15 @@ def word_term(word: bytes) -> int:
 
 
 def text_terms(texts: Sequence[bytes]) -> Terms:
-    """The terms of every word of JSON texts, each once, in no order. About 5 µs for a text of 1.4 kB."""
-    return _finished(_distinct(np.concatenate([_word_hashes(piece) for piece in _pieces(texts)])))
+    """The terms of every word of JSON texts, each once, in no order. About 5 µs for a text of 1.4 kB.
+
+    Events repeat one another: the texts are cut at colons, where no word and no escape goes on, and only the distinct
+    parts are hashed, a quarter of all bytes.
+    """
+    parts = set(b"\n".join(texts).split(b":"))
+    text = b"\n".join(parts)
+    pieces = [parts] if len(text) <= _PIECE_BYTES and text.isascii() else _pieces(parts)
+    return _finished(_distinct(np.concatenate([_word_hashes(piece) for piece in pieces])))
 
 
 def field_term(fields: Fields) -> int:
@@ -104,12 +111,12 @@ def _spaced(words: Iterable[bytes]) -> bytes:
     return b" %b " % b" ".join(words)
 
 
-def _pieces(texts: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """The texts in groups of about `_PIECE_BYTES`, at least one; what is not ASCII comes folded."""
+def _pieces(parts: Iterable[bytes]) -> Iterator[Collection[bytes]]:
+    """The parts in groups of about `_PIECE_BYTES`, at least one; what is not ASCII comes folded."""
     piece: list[bytes] = []
     size = 0
-    for text in texts:
-        piece.append(text if text.isascii() else fold(text))  # which may be ASCII then; folding it again is no harm
+    for part in parts:
+        piece.append(part if part.isascii() else fold(part))
         size += len(piece[-1])
         if size >= _PIECE_BYTES:
             yield piece
@@ -117,20 +124,21 @@ def _pieces(texts: Sequence[bytes]) -> Iterator[list[bytes]]:
     yield piece
 
 
-def _word_hashes(texts: Sequence[bytes]) -> Terms:
-    """The unfinished hashes of the words of some texts, repeats included.
+def _word_hashes(parts: Collection[bytes]) -> Terms:
+    """The unfinished hashes of the words of some parts, repeats included.
 
     The difference of two prefix sums of byte[i] * BASE^i is a word's sum times a power of its position, and the inverse
     power takes that away.
     """
-    piece = b"\n".join([b"", *texts, b""])
-    raw = np.frombuffer(piece, np.uint8)
+    text = b"\n".join([b"", *parts, b""])
+    raw = np.frombuffer(text, np.uint8)
     escapes = _escapes(raw)
     if (raw[escapes] == _U).any():
-        return _word_hashes([_folded_once(text) for text in texts])
-    if len(piece) > _PIECE_BYTES_MAX:  # only what Unicode folding made longer than any entry
-        return np.array([_word_hash(word) for text in texts for word in _folded_once(text).split()], np.uint64)
-    folded = np.frombuffer(piece.translate(_FOLD), np.uint8)
+        return _word_hashes([fold(part) if b"\\u" in part else part for part in parts])
+    if len(text) > _PIECE_BYTES_MAX:  # only what Unicode folding made longer than any entry
+        words = (word for part in parts for word in (fold(part) if part.isascii() else part).split())
+        return np.array([_word_hash(word) for word in words], np.uint64)
+    folded = np.frombuffer(text.translate(_FOLD), np.uint8)
     is_word = folded != _SPACE
     is_word[escapes] = False
     edges = np.flatnonzero(is_word[1:] != is_word[:-1])
@@ -138,10 +146,6 @@ def _word_hashes(texts: Sequence[bytes]) -> Terms:
     sums = folded * _POWERS[: len(folded)]
     np.cumsum(sums, out=sums)
     return (sums[last] - sums[before]) * _INVERSES[before]
-
-
-def _folded_once(text: bytes) -> bytes:
-    return fold(text) if text.isascii() else text
 
 
 def _escapes(raw: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:

@@ -79,19 +79,23 @@ class EventStore(Protocol):
 
     def trim(self, below: Mapping[str, int]) -> None:
         """Forget entries under `below[tenant]`: the caller has put them, synced, elsewhere. A batch that reaches
-        over the bound may stay whole."""
+        over the bound, and the newest one of a log, may stay whole. UnavailableError: some may be forgotten."""
 
     def find(self, tenant: str, ids: Sequence[str]) -> dict[str, list[int]]:
         """Candidate indexes of each id that may stand in the log; ids that certainly do not are left out.
 
-        Never misses; may answer an index whose entry has another id (a hash met), so the caller compares.
+        Never misses; may answer an index whose entry has another id (a hash met), so the caller compares. An id that
+        was appended twice has both indexes, ascending. UnavailableError while `is_missing_ids`.
         """
 
     def is_missing_ids(self) -> bool:
         """True when the id index was lost or damaged and `learn_ids` has to be fed with every entry again."""
 
     def learn_ids(self, entries: Iterable[tuple[str, int, Sequence[str]]]) -> None:
-        """Rebuild the id index from (tenant, first index, ids) of all logs. Replaces what was there."""
+        """Rebuild the id index from (tenant, first index, ids) of all logs. Replaces what was there.
+
+        ValueError, nothing changed, unless there is one id for each entry of every log.
+        """
 
     def checkpoint(self, tenant: str) -> bytes | None:
         """The newest committed checkpoint note, None before the first."""

@@ -61,9 +61,15 @@ def authenticate(text: str, keys: Sequence[ApiKey]) -> Caller:
     for key in keys:
         if match and key.id == match[1] and hmac.compare_digest(presented, key.secret_sha256) and not key.revoked_at:
             return Caller(key.person, key.id, key.scopes, key.tenants)
-    raise UnauthorizedError(
-        "could not let you in: the key is unknown or revoked", hint="send Authorization: Bearer KEY"
-    )
+    raise _unknown_key()
+
+
+def holder_of(key_id: str, keys: Sequence[ApiKey]) -> Caller:
+    """Who holds the key of this id. UnauthorizedError when it is revoked, or there is none."""
+    for key in keys:
+        if key.id == key_id and not key.revoked_at:
+            return Caller(key.person, key.id, key.scopes, key.tenants)
+    raise _unknown_key()
 
 
 def check_may(caller: Caller, scope: str, tenant: str | None = None) -> None:
@@ -85,6 +91,12 @@ def check_may(caller: Caller, scope: str, tenant: str | None = None) -> None:
 def missing_tenant(tenant: str) -> MissingError:
     """What everybody is told of a tenant that is absent or not theirs."""
     return MissingError(f"could not find the tenant {tenant!r}", hint="atp tenant list")
+
+
+def _unknown_key() -> UnauthorizedError:
+    return UnauthorizedError(
+        "could not let you in: the key is unknown or revoked", hint="send Authorization: Bearer KEY"
+    )
 
 
 def _digest(secret: str) -> str:

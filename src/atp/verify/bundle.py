@@ -8,7 +8,7 @@
 | `entries.ndjson` | line k is the exact bytes of one entry, in the order of their indexes |
 | `range.proof`, `leaves` | of a range: see `stretch` |
 | `proofs.ndjson` | of a selection: see `selection` |
-| `packs/<class>/<YYYY-MM>.ndjson` | payloads that the entries only commit to, where they were exported too: see `payloads` |
+| `packs/<class>/<YYYY-MM>.ndjson` | values that entries only commit to, if exported: see `payloads` |
 
 A bundle needs no signature of its own: its checkpoint and proofs are it.
 """
@@ -70,7 +70,9 @@ def _check(container: Container, manifest: Manifest, options: Options) -> LogRep
     except (MissingError, TamperedError, RefusedError) as error:
         findings.add(Finding("structure", "checkpoint", str(error)))
         return _report(manifest, trust, findings, {"structure": LevelVerdict("failed", "its checkpoint does not hold")})
-    return _check_entries(container, manifest, options, trust=trust, note=note, checkpoint=checkpoint, findings=findings)
+    return _check_entries(
+        container, manifest, options, trust=trust, note=note, checkpoint=checkpoint, findings=findings
+    )
 
 
 def _check_entries(

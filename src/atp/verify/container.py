@@ -7,19 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from atp.errors import MissingError, TamperedError, UnavailableError
 from atp.limits import ENTRY_BYTES_MAX
-from atp.verify.source import FileSource, Files, ended_line
+from atp.verify.source import FileSource, ended_line
 
 _CHUNK_BYTES = 1 << 20
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
 """What `zipfile` raises for bytes that are no zip, or not one that it reads."""
 
 
-class Container(Files, Protocol):
-    """The files of a bundle."""
+class Container(Protocol):
+    """The files of a bundle, as `Files` and with its errors."""
+
+    def file(self, name: str, *, bytes_max: int) -> bytes:
+        """A file, whole."""
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """The lines of a file, without their line feeds; nothing at all when there is no such file."""
 
     def names(self) -> list[str]:
         """Every file, sorted; one that is there twice is named twice."""
@@ -82,7 +88,7 @@ class Zip:
     def lines(self, name: str) -> Iterator[bytes]:
         """One file, line by line."""
         try:
-            with self.archive.open(name) as file:
+            with self._open(name) as file:
                 while line := file.readline(2 * ENTRY_BYTES_MAX):
                     yield ended_line(line)
         except KeyError:
@@ -93,13 +99,18 @@ class Zip:
     def chunks(self, name: str) -> Iterator[bytes]:
         """One file, piece by piece."""
         try:
-            with self.archive.open(name) as file:
+            with self._open(name) as file:
                 while chunk := file.read(_CHUNK_BYTES):
                     yield chunk
         except KeyError:
             raise MissingError("it is missing") from None
         except _BROKEN as error:
             raise TamperedError(f"it cannot be unpacked: {error}") from None
+
+    def _open(self, name: str) -> IO[bytes]:
+        if self.archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise TamperedError("it is neither stored nor deflated")
+        return self.archive.open(name)
 
 
 @contextmanager

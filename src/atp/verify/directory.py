@@ -51,7 +51,7 @@ def check_data_directory(path: Path, options: Options) -> Report:
 
 def _check_format(path: Path) -> Iterator[Finding]:
     try:
-        text = read_file(path / "FORMAT", bytes_max=100).strip()
+        text = read_file(path / "FORMAT", bytes_max=100).removesuffix(b"\n")
     except (MissingError, TamperedError) as error:
         yield Finding("structure", "FORMAT", str(error))
         return
@@ -130,7 +130,7 @@ def _check_keys(path: Path, tenant: str) -> Iterator[Finding]:
         text = _optional(path / place, VKEY_FILE_BYTES_MAX)
         if text is None:
             return
-        public = {parse_signing_key(line).public() for line in text.decode().split("\n") if line.strip()}
+        public = {parse_signing_key(line).public() for line in text.decode().split("\n") if line}
         found = set(_found_keys(path / "logs" / tenant))
     except UnavailableError:
         return

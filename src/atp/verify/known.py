@@ -49,9 +49,7 @@ def compare_alone(now: Checkpoint, *, trust: Trust, options: Options) -> list[Co
     A newer one does not: a proof or a bundle was made at its time.
     """
     known = known_checkpoints(now.origin, options)
-    return [
-        compare(one, now, trust=trust, rows=None) for one in known if claimed_checkpoint(one.note).size <= now.size
-    ]
+    return [compare(one, now, trust=trust, rows=None) for one in known if claimed_checkpoint(one.note).size <= now.size]
 
 
 def may_remember(origin: str, forks: Sequence[bytes], options: Options) -> bool:

@@ -1,8 +1,9 @@
-"""Checks one log against its signed checkpoint: every stored tile, every entry's bytes, and checkpoints known before."""
+"""Checks one log against its signed checkpoint: every stored tile, every entry's bytes, and what was known before."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from atp.errors import MissingError, RefusedError, TamperedError
 from atp.limits import TILE_WIDTH
@@ -10,11 +11,11 @@ from atp.merkle.checkpoints import OpenedCheckpoint
 from atp.merkle.entries import decode_entries
 from atp.merkle.hashes import HASH_BYTES, leaf_hashes
 from atp.merkle.tiles import TILE_HEIGHT, EntryBundle, Tile, tile_width
-from atp.verify.entry import Heads, received_at
+from atp.verify.entry import Heads, read_endings, received_at
 from atp.verify.known import Known, compare
 from atp.verify.options import Options
 from atp.verify.payloads import PayloadCheck
-from atp.verify.reading import Piece, Reading, read_bundle, read_piece
+from atp.verify.reading import Piece, Reading, find_endings, read_bundle, read_piece
 from atp.verify.report import FINDINGS_MAX, Finding, Findings, Level, LevelVerdict, LogReport
 from atp.verify.source import Source
 from atp.verify.strays import Stray, stray_files
@@ -23,6 +24,7 @@ from atp.verify.tree import Segment, Settled, TileRows, blame, check_upper, make
 from atp.verify.trust import Trust
 from atp.verify.workers import map_ordered
 
+_Result = TypeVar("_Result")
 _PIECE_BUNDLES = 32
 _SEGMENT_BUNDLES = TILE_WIDTH
 _IN_PROCESS_ENTRIES_MAX = 65_536
@@ -107,6 +109,7 @@ class _Check:
             # Tiles alone do not tell which of them is wrong; the entries do.
             settled = self._check_tree(with_entries=True)
         elif self.options.with_payload:
+            self._find_endings()
             self.payloads.finish()
         self._check_strays()
         is_signed = bool(settled and settled.is_signed)
@@ -118,9 +121,9 @@ class _Check:
         faults, segments = list[Finding](), list[Segment]()
         for readings in self._segments(with_entries=with_entries):
             faults += (fault for reading in readings for fault in reading.faults)
-            above, fault = self._above(readings)
+            place, above, fault = self._above(readings)
             faults += fault
-            segments.append(make_segment(readings, above=above))
+            segments.append(make_segment(readings, above=above, place=place))
             if len(faults) > FINDINGS_MAX:  # a checkpoint may claim any size; what is missing need not be counted
                 break
         settled = settle(segments, size=self.size, root=self.opened.checkpoint.root)
@@ -139,20 +142,21 @@ class _Check:
     def _unsigned_root(self) -> Finding:
         wrong = [finding.index for finding in self.findings.kept if finding.index is not None]
         reason = "what is stored does not lead to the signed root"
-        return Finding("structure", self.log.checkpoint_place, reason, min(wrong, default=self._tail_first()), self.size)
+        return Finding(
+            "structure", self.log.checkpoint_place, reason, min(wrong, default=self._tail_first()), self.size
+        )
 
     def _tail_first(self) -> int:
         """Where all of what is stored agrees, only the end of the log, told by entries alone, can differ unseen."""
         return self.size - self.size % TILE_WIDTH if self.log.tail is not None and self.size % TILE_WIDTH else 0
 
     def _segments(self, *, with_entries: bool) -> Iterator[list[Reading]]:
-        segment, done, bytes_total = list[Reading](), 0, 0
+        segment, done = list[Reading](), 0
         for reading in self._readings(with_entries=with_entries):
             segment.append(reading)
             done += reading.width
-            bytes_total += reading.bytes_total
             if reading.heads is not None and self.options.with_payload:
-                self._take_heads(reading.heads)
+                self._take_heads(reading.heads, is_doubtful=bool(reading.faults) or reading.differs_at is not None)
             if len(segment) == _SEGMENT_BUNDLES:
                 yield segment
                 segment = []
@@ -160,28 +164,42 @@ class _Check:
         if segment:
             yield segment
 
-    def _readings(self, *, with_entries: bool) -> Iterator[Reading]:
-        full, width = divmod(self.size, TILE_WIDTH)
-        tail = self.log.tail
-        stop = full + (width > 0 and tail is None)
-        pieces = (
-            Piece(
-                self.log.source,
-                first,
-                min(first + _PIECE_BUNDLES, stop),
-                self.size,
-                with_entries,
-                self.with_partials,
-            )
-            for first in range(0, stop, _PIECE_BUNDLES)
-        )
-        jobs = self.options.jobs if self.size > _IN_PROCESS_ENTRIES_MAX else 1
-        for readings in map_ordered(read_piece, pieces, jobs=jobs):
-            yield from readings
-        if width and tail is not None:
-            yield read_bundle(EntryBundle(full, width), tile=None, plain=tail.plain, place=self.log.checkpoint_place)
+    def _find_endings(self) -> None:
+        """Reads the log again for entries that end payloads, but only where payloads are gone."""
+        if not self.payloads.has_gone:
+            return
+        for endings in self._map(find_endings, self._pieces(with_entries=True)):
+            self.payloads.end(endings)
+        if self.log.tail is not None and self.log.tail.plain is not None:
+            first = self.size - self.size % TILE_WIDTH
+            self.payloads.end(read_endings(decode_entries(self.log.tail.plain), first_index=first))
 
-    def _take_heads(self, heads: Heads) -> None:
+    def _readings(self, *, with_entries: bool) -> Iterator[Reading]:
+        for readings in self._map(read_piece, self._pieces(with_entries=with_entries)):
+            yield from readings
+        tail, width = self.log.tail, self.size % TILE_WIDTH
+        if width and tail is not None:
+            bundle, place = EntryBundle(self.size // TILE_WIDTH, width), self.log.checkpoint_place
+            if tail.plain is None:
+                yield Reading(bundle.index, width)
+            else:
+                yield read_bundle(bundle, tile=None, parts=(tail.plain,), place=place, salvage=bytes)
+
+    def _pieces(self, *, with_entries: bool) -> Iterator[Piece]:
+        """All bundles that lie in files."""
+        stop = self.size // TILE_WIDTH + (self.size % TILE_WIDTH > 0 and self.log.tail is None)
+        for first in range(0, stop, _PIECE_BUNDLES):
+            end = min(first + _PIECE_BUNDLES, stop)
+            yield Piece(self.log.source, first, end, self.size, with_entries, self.with_partials)
+
+    def _map(self, work: Callable[[Piece], _Result], pieces: Iterator[Piece]) -> Iterator[_Result]:
+        jobs = self.options.jobs if self.size > _IN_PROCESS_ENTRIES_MAX else 1
+        return map_ordered(work, pieces, jobs=jobs)
+
+    def _take_heads(self, heads: Heads, *, is_doubtful: bool) -> None:
+        self.payloads.take(heads.sealed)
+        if is_doubtful:  # what a wrong entry says of itself would only be a second finding about it
+            return
         if heads.first_at and heads.first_at < self.last_at:
             self.findings.add(Finding("payload", "received_at", "it goes back", heads.first_index))
         self.findings.add(*(Finding("payload", "received_at", "it goes back", index) for index in heads.backward))
@@ -189,20 +207,19 @@ class _Check:
         self.unread += len(heads.unread)
         if self.log.is_ours:
             self.findings.add(*(Finding("payload", "entry", "it is not of format 1", index) for index in heads.unread))
-        self.payloads.take(heads.sealed, heads.endings)
 
-    def _above(self, readings: Sequence[Reading]) -> tuple[bytes | None, list[Finding]]:
-        """The stored tile of level 1 over a segment, if there has to be one."""
+    def _above(self, readings: Sequence[Reading]) -> tuple[str, bytes | None, list[Finding]]:
+        """The name and the content of the tile of level 1 over a segment, where there has to be one."""
         index = readings[0].index // TILE_WIDTH
         width = tile_width(level=1, index=index, size=self.size)
         tile = Tile(1, index, width or TILE_WIDTH)
         if width == 0 or (width < TILE_WIDTH and not self.with_partials):
-            return None, []
+            return tile.path, None, []
         try:
-            return self.log.source.tile(tile), []
+            return tile.path, self.log.source.tile(tile), []
         except (MissingError, TamperedError) as error:
             first = index * TILE_WIDTH * TILE_WIDTH
-            return None, [Finding("structure", tile.path, str(error), first, first + width * TILE_WIDTH)]
+            return tile.path, None, [Finding("structure", tile.path, str(error), first, first + width * TILE_WIDTH)]
 
     def _check_strays(self) -> None:
         if self.log.directory is None:

@@ -47,7 +47,7 @@ def parse_manifest(data: bytes) -> Manifest:
     if read.get("format") != FORMAT:
         raise TamperedError(f"its format is {str(read.get('format'))[:40]!r}, this program reads {FORMAT}")
     kind = read.get("kind")
-    if kind not in _KINDS or read.get("completeness") != _KINDS[kind]:
+    if not isinstance(kind, str) or kind not in _KINDS or read.get("completeness") != _KINDS[kind]:
         raise TamperedError(f"its kind {str(kind)[:40]!r} and its completeness do not belong together")
     asked, beside = _object(read.get("asked"), "asked"), _object(read.get("neighbours", {}), "neighbours")
     size, first, stop = _count(read, "size"), _count(read, "first"), _count(read, "stop")

@@ -1,8 +1,8 @@
 """Checks commitments against the payload packs beside a log: each value is present, sealed, erased or expired.
 
 An entry may hold `"sealed":{"class":C,"fields":{F:H,…},"subject":S}`: H is the hex SHA-256 of 32 salt bytes and the
-JSON bytes of the value that belongs at the dotted field F. Salt and value lie in `packs/<C>/<YYYY-MM>.ndjson`, the month
-being that of the entry's received_at; lines are in the order of (index, field), written without spaces, and are one of::
+JSON bytes of the value that belongs at the dotted field F. Salt and value lie in `packs/<C>/<YYYY-MM>.ndjson`, by the
+month of the entry's received_at; lines are in the order of (index, field), without spaces, and are one of::
 
     {"index":I,"field":F,"salt":"<64 hex>","value":V}     present: V is the value, byte for byte
     {"index":I,"field":F,"sealed":"<base64>"}             sealed: ciphertext under the subject's key
@@ -27,7 +27,7 @@ from atp.verify.source import Files
 
 _STRING = rb'"(?:[^"\\\x00-\x1f]|\\.)*"'
 _LINE = re.compile(
-    rb'\{"index":(0|[1-9][0-9]{0,18}),"field":(' + _STRING + rb'),'
+    rb'\{"index":(0|[1-9][0-9]{0,18}),"field":(' + _STRING + rb"),"
     rb'(?:"salt":"([0-9a-f]{64})","value":(.+)|"sealed":"([A-Za-z0-9+/=]+)")\}'
 )
 
@@ -54,7 +54,9 @@ class PackReader:
         while self._next is not None and (self._next.index, self._next.field) < (index, field):
             passed.append(self._next)
             self._next = next(self._lines, None)
-        found = self._next if self._next is not None and (self._next.index, self._next.field) == (index, field) else None
+        found = (
+            self._next if self._next is not None and (self._next.index, self._next.field) == (index, field) else None
+        )
         if found:
             self._next = next(self._lines, None)
         return passed, found
@@ -67,7 +69,7 @@ class PackReader:
 
 
 class PayloadCheck:
-    """Takes a log's sealed entries in order, then its endings; `states` counts the fields in each of the four states.
+    """Takes a log's sealed entries in order, and its endings; `states` counts the fields in each of the four states.
 
     Where not the whole log is at hand, or not its packs, a payload that is not there is only counted.
     """
@@ -78,12 +80,20 @@ class PayloadCheck:
         self._source = source
         self._findings = findings
         self._packs = dict[str, PackReader]()
-        self._gone = dict[str, array[int]]()
+        self._gone: dict[str, array[int]] = {}
         self._endings = list[Ending]()
 
-    def take(self, sealed: Sequence[SealedEntry], endings: Sequence[Ending]) -> None:
-        """The next entries' commitments. Costs a hash for each value that is present."""
+    @property
+    def has_gone(self) -> bool:
+        """Whether a payload was not there: then it matters which entries end payloads."""
+        return bool(self._gone)
+
+    def end(self, endings: Sequence[Ending]) -> None:
+        """Payloads that an entry of the log ended."""
         self._endings += endings
+
+    def take(self, sealed: Sequence[SealedEntry]) -> None:
+        """The next entries' commitments. Costs a hash for each value that is present."""
         for entry in sealed:
             name = f"packs/{entry.retention_class}/{entry.received_at[:7]}.ndjson"
             try:
@@ -113,7 +123,9 @@ class PayloadCheck:
     @property
     def sentence(self) -> str:
         """How many payloads are in which state; empty when the log has none."""
-        return ", ".join(f"{count} {state}" for state, count in self.states.items()) if any(self.states.values()) else ""
+        return (
+            ", ".join(f"{count} {state}" for state, count in self.states.items()) if any(self.states.values()) else ""
+        )
 
     def _pack(self, retention_class: str, name: str) -> PackReader:
         pack = self._packs.get(retention_class)

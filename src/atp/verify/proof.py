@@ -11,7 +11,7 @@ from atp.verify.options import Options
 from atp.verify.report import Finding, LevelVerdict, LogReport, Report
 from atp.verify.source import FileSource
 from atp.verify.tiles import found_keys
-from atp.verify.trust import Trust, choose_trust, claimed_checkpoint
+from atp.verify.trust import Trust, choose_trust, claimed_checkpoint, trust_remembered
 
 KIND = "proof of one entry"
 PROOF_BYTES_MAX = 2_000_000
@@ -25,23 +25,37 @@ def is_proof(head: bytes) -> bool:
 def check_proof(path: Path, data: bytes, options: Options) -> Report:
     """Verifies that an entry is in the log whose checkpoint stands in the proof.
 
-    RefusedError without the entry; the key is given, or lies in a file `vkey` beside the proof.
+    RefusedError without the entry, MissingError when no key is given, lies in a file `vkey` beside the proof, or is
+    remembered.
     """
     if options.entry is None:
-        raise RefusedError(f"could not verify {path}: a proof is about an entry", hint="give its bytes with --entry FILE")
+        raise RefusedError(
+            f"could not verify {path}: a proof is about an entry", hint="give its bytes with --entry FILE"
+        )
     try:
         proof = parse_tlog_proof(data)
         origin = claimed_checkpoint(proof.checkpoint).origin
-        found = found_keys(FileSource(path.parent))
-        trust = choose_trust(options.trusted, found=found, origin=origin, place="directory of the proof", is_alone=True)
-    except (RefusedError, TamperedError, MissingError) as error:
+        trust = _trust(path, origin, options)
+    except (RefusedError, TamperedError) as error:
         return Report(str(path), KIND, findings=(Finding("structure", path.name, str(error)),))
     return Report(str(path), KIND, (_check(path, proof, options.entry, origin, trust, options),))
 
 
-def _check(
-    path: Path, proof: TlogProof, entry: bytes, origin: str, trust: Trust, options: Options
-) -> LogReport:
+def _trust(path: Path, origin: str, options: Options) -> Trust:
+    """The given keys, else those beside the proof, else those that this person saw the log use before.
+
+    MissingError when there is none: then nothing is said about the proof.
+    """
+    found = found_keys(FileSource(path.parent))
+    if not options.trusted and not found:
+        remembered = options.memory.keys(origin) if options.memory else ()
+        if not remembered:
+            raise MissingError(f"could not verify {path}: no key of {origin} is known", hint="give one with --vkey FILE")
+        return trust_remembered(remembered)
+    return choose_trust(options.trusted, found=found, origin=origin, place="directory of the proof", is_alone=True)
+
+
+def _check(path: Path, proof: TlogProof, entry: bytes, origin: str, trust: Trust, options: Options) -> LogReport:
     findings, notes, forks = list[Finding](), list[str](), list[bytes]()
     size, root = 0, b""
     try:

@@ -1,7 +1,10 @@
 """Reads entry bundles and the leaf tiles above them: what each says that the bundle's leaves are."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from struct import Struct
 from typing import NamedTuple
 
 from atp.errors import AtpError, MalformedError, MissingError, TamperedError
@@ -10,9 +13,11 @@ from atp.merkle.entries import decode_entries
 from atp.merkle.frontier import Frontier
 from atp.merkle.hashes import HASH_BYTES, complete_root, leaf_hashes
 from atp.merkle.tiles import EntryBundle, Tile, tile_width
-from atp.verify.entry import Heads, read_heads
+from atp.verify.entry import MAY_END, Ending, HeadReader, Heads, read_endings
 from atp.verify.report import Finding, Level
 from atp.verify.source import Source
+
+_LENGTH = Struct(">H").unpack_from
 
 Roots = tuple[bytes, ...]
 """The roots of the complete subtrees that leaves are made of, largest first: one for a full tile, else up to eight."""
@@ -21,7 +26,7 @@ Roots = tuple[bytes, ...]
 class Piece(NamedTuple):
     """What to read: the bundles [first, stop) of a log of `size` entries, with their entries or the leaf tiles alone.
 
-    `with_tiles` is False where only entries are at hand; `with_partials` where the last, partial tile is stored too.
+    `with_partials` says that the last, partial tile is stored too.
     """
 
     source: Source
@@ -45,7 +50,6 @@ class Reading:
     entry_roots: Roots | None = None
     differs_at: int | None = None
     heads: Heads | None = None
-    bytes_total: int = 0
     faults: tuple[Finding, ...] = ()
 
 
@@ -54,51 +58,93 @@ def read_piece(piece: Piece) -> list[Reading]:
     return [_read_stored(piece, index) for index in range(piece.first, piece.stop)]
 
 
+def find_endings(piece: Piece) -> list[Ending]:
+    """The payloads that entries of a piece end; only entries whose hash is in the leaf tile count.
+
+    Costs one search through the bytes. What cannot be read was found before.
+    """
+    found = list[Ending]()
+    for index in range(piece.first, piece.stop):
+        width = tile_width(level=0, index=index, size=piece.size)
+        try:
+            plain = piece.source.bundle(EntryBundle(index, width))
+            if MAY_END in plain:
+                entries = decode_entries(plain)
+                if b"".join(leaf_hashes(entries)) == piece.source.tile(Tile(0, index, width)):
+                    found += read_endings(entries, first_index=index * TILE_WIDTH)
+        except (MissingError, TamperedError, MalformedError):
+            continue
+    return found
+
+
 def read_bundle(
-    bundle: EntryBundle, *, tile: bytes | None, plain: bytes | None, place: str, faults: Sequence[Finding] = ()
+    bundle: EntryBundle, *, tile: bytes | None, parts: Iterable[bytes], place: str, salvage: Callable[[], bytes]
 ) -> Reading:
-    """What the hashes of a leaf tile and the bytes of a bundle say; either may be None."""
+    """What the hashes of a leaf tile, if there is one, and the entries say; `salvage` is asked where `parts` fails."""
     first = bundle.index * TILE_WIDTH
-    found = list(faults)
-    tile_roots = None if tile is None else _roots(tile)
-    if plain is None:
-        return Reading(bundle.index, bundle.width, tile_roots, faults=tuple(found))
+    hashes, reader, fault = list[bytes](), HeadReader(), ""
     try:
-        entries = decode_entries(plain)
+        for part in parts:
+            _hash_entries(part, first, hashes=hashes, reader=reader)
     except MalformedError as error:
-        found.append(Finding("payload", place, str(error), first, first + bundle.width))
-        return Reading(bundle.index, bundle.width, tile_roots, faults=tuple(found))
-    if len(entries) != bundle.width:
-        reason = f"it holds {len(entries)} entries instead of {bundle.width}"
-        found.append(Finding("payload", place, reason, first + min(len(entries), bundle.width), first + bundle.width))
-    packed = b"".join(leaf_hashes(entries))
+        fault = str(error)
+    except TamperedError as error:
+        fault, hashes = str(error), []
+        with suppress(MalformedError):
+            _hash_entries(salvage(), first, hashes=hashes, reader=HeadReader())
+    if not fault and len(hashes) != bundle.width:
+        fault = f"it holds {len(hashes)} entries instead of {bundle.width}"
+    packed = b"".join(hashes)
+    tile_roots = None if tile is None else _roots(tile)
     differs_at = None if tile is None or packed == tile else _first_difference(packed, tile)
-    if packed == tile:
-        entry_roots = tile_roots
-    else:
-        entry_roots = _roots(packed) if len(entries) == bundle.width else None
-    heads = read_heads(entries, first_index=first, plain=plain)
-    return Reading(
-        bundle.index, bundle.width, tile_roots, entry_roots, differs_at, heads, len(plain), tuple(found)
-    )
+    if fault:
+        at = len(hashes) if differs_at is None else differs_at
+        found = Finding("payload", place, fault, first + min(at, bundle.width - 1), first + bundle.width)
+        return Reading(bundle.index, bundle.width, tile_roots, faults=(found,))
+    entry_roots = tile_roots if packed == tile else _roots(packed)
+    heads = reader.heads(first_index=first)
+    return Reading(bundle.index, bundle.width, tile_roots, entry_roots, differs_at, heads)
 
 
 def _read_stored(piece: Piece, index: int) -> Reading:
-    width = tile_width(level=0, index=index, size=piece.size)
+    source, width = piece.source, tile_width(level=0, index=index, size=piece.size)
     bundle, tile = EntryBundle(index, width), Tile(0, index, width)
-    place = piece.source.bundle_path(bundle)
-    faults, hashes, plain = list[Finding](), None, None
+    place = source.bundle_path(bundle)
+    faults, hashes = list[Finding](), None
     if width == TILE_WIDTH or piece.with_partials:
         try:
-            hashes = piece.source.tile(tile)
+            hashes = source.tile(tile)
         except (MissingError, TamperedError) as error:
             faults.append(_fault("structure", tile.path, error, bundle))
-    if piece.with_entries:
-        try:
-            plain = piece.source.bundle(bundle)
-        except (MissingError, TamperedError, MalformedError) as error:
-            faults.append(_fault("payload", place, error, bundle))
-    return read_bundle(bundle, tile=hashes, plain=plain, place=place, faults=faults)
+    if not piece.with_entries:
+        return Reading(index, width, None if hashes is None else _roots(hashes), faults=tuple(faults))
+    try:
+        parts = source.parts(bundle)
+        read = read_bundle(bundle, tile=hashes, parts=parts, place=place, salvage=lambda: source.salvage(bundle))
+    except MissingError as error:
+        faults.append(_fault("payload", place, error, bundle))
+        return Reading(index, width, None if hashes is None else _roots(hashes), faults=tuple(faults))
+    return replace(read, faults=(*faults, *read.faults))
+
+
+def _hash_entries(part: bytes, first: int, *, hashes: list[bytes], reader: HeadReader) -> None:
+    """Adds the leaf hash of each entry of a part, and reads its head; MalformedError when the part is cut off.
+
+    The loop through which every byte of a log goes: it decodes and hashes at once, while the bytes are in the cache.
+    """
+    digest, length = sha256, _LENGTH
+    at, end = 0, len(part)
+    while at < end:
+        start = at + 2
+        if start > end:
+            raise MalformedError(f"it is cut off within the length of entry {first + len(hashes)}")
+        at = start + length(part, at)[0]
+        if at > end:
+            raise MalformedError(f"it is cut off within entry {first + len(hashes)}")
+        entry = part[start:at]
+        if not entry.startswith(reader.head):
+            reader.read(entry, first + len(hashes))
+        hashes.append(digest(b"\x00" + entry).digest())
 
 
 def _fault(level: Level, place: str, error: AtpError, bundle: EntryBundle) -> Finding:

@@ -1,19 +1,21 @@
 """Remembers the newest checkpoint of each log that this person verified, so that the next one is held against it."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkstemp
 
 from atp.errors import MissingError, RefusedError, TamperedError, UnavailableError
+from atp.merkle.keys import VerifierKey
 from atp.verify.source import NOTE_FILE_BYTES_MAX, read_file
-from atp.verify.trust import claimed_checkpoint
+from atp.verify.trust import VKEY_FILE_BYTES_MAX, claimed_checkpoint, parse_vkeys
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """A directory with one signed note an origin, readable by its owner alone; nothing in it is trusted unverified."""
+    """A directory with one signed note an origin and the keys that it verified under, readable by its owner alone."""
 
     directory: Path
 
@@ -36,6 +38,18 @@ class Memory:
         if before is None or claimed_checkpoint(before).size < checkpoint.size:
             self._write(self._path(checkpoint.origin), note)
 
+    def keys(self, origin: str) -> tuple[VerifierKey, ...]:
+        """The keys under which this person saw the log's checkpoints; none when that was never."""
+        try:
+            return parse_vkeys(read_file(self._keys_path(origin), bytes_max=VKEY_FILE_BYTES_MAX))
+        except (MissingError, TamperedError, UnavailableError, RefusedError):
+            return ()
+
+    def remember_keys(self, origin: str, keys: Sequence[VerifierKey]) -> None:
+        """Replace the keys of a log. UnavailableError when they cannot be written."""
+        if self.keys(origin) != tuple(keys):
+            self._write(self._keys_path(origin), "".join(f"{key.vkey}\n" for key in keys).encode())
+
     def keep_evidence(self, *notes: bytes) -> Path:
         """Keep notes that contradict each other, both signed: they prove to anyone that the log was forked."""
         folder = self.directory / "forks"
@@ -48,6 +62,9 @@ class Memory:
     def _path(self, origin: str) -> Path:
         return self.directory / "checkpoints" / _name(origin)
 
+    def _keys_path(self, origin: str) -> Path:
+        return self.directory / "keys" / _name(origin)
+
     def _write(self, path: Path, note: bytes) -> None:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,7 +75,7 @@ class Memory:
                 os.fsync(file.fileno())
             Path(written).replace(path)
         except OSError as error:
-            raise UnavailableError(f"could not remember the checkpoint in {path}: {error.strerror}") from None
+            raise UnavailableError(f"could not remember it in {path}: {error.strerror}") from None
 
 
 def default_memory() -> Memory:

@@ -18,12 +18,13 @@ from atp.verify.tiles import check_tiles
 
 KIND = "live log"
 _TIMEOUT_SECONDS = 30
+_GZIP_BYTES = 1_000  # what gzip adds, at most, to what it cannot make smaller: this and 1 %
 _SCHEMES = ("http", "https")
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteSource:
-    """A log below a URL prefix. Each read is one request; answers are bounded, gzip is unpacked within the same bound."""
+    """A log below a URL prefix. Each read is one request; answers are bounded, also after unpacking."""
 
     prefix: str
     api_key: str | None = field(default=None, repr=False)
@@ -35,6 +36,14 @@ class RemoteSource:
     def bundle(self, bundle: EntryBundle) -> bytes:
         """The bundle, or the beginning of the full one where the partial one is no longer served."""
         return cut_bundle(bundle, self._get_partial(bundle.path, EntryBundle(bundle.index).path, BUNDLE_BYTES_MAX))
+
+    def parts(self, bundle: EntryBundle) -> Iterator[bytes]:
+        """All of it: one answer."""
+        yield self.bundle(bundle)
+
+    def salvage(self, bundle: EntryBundle) -> bytes:
+        """Nothing: what a server sends is whole or not there."""
+        return b""
 
     def bundle_path(self, bundle: EntryBundle) -> str:
         """Its path below the prefix."""
@@ -63,7 +72,7 @@ class RemoteSource:
             headers["Authorization"] = f"Bearer {self.api_key}"
         try:
             with urlopen(Request(url, headers=headers), timeout=_TIMEOUT_SECONDS) as answer:
-                data: bytes = answer.read(bytes_max + 1)
+                data: bytes = answer.read(bytes_max + bytes_max // 100 + _GZIP_BYTES)
                 is_packed = answer.headers.get("Content-Encoding") == "gzip"
         except HTTPError as error:
             with error:
@@ -111,7 +120,11 @@ def _refusal(url: str, status: int) -> MissingError | ForbiddenError | Unavailab
 
 
 def _unzip(data: bytes, bytes_max: int) -> bytes:
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, bytes_max + 1)
+        plain = unpacker.decompress(data, bytes_max + 1)
     except zlib.error as error:
         raise TamperedError(f"it cannot be unpacked: {error}") from None
+    if not unpacker.eof and len(plain) <= bytes_max:
+        raise TamperedError("it was cut off on its way")
+    return plain

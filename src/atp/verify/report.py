@@ -16,7 +16,7 @@ _TEXT_FINDINGS_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: where it lies, and which entries it concerns (the first index, and before which it ends)."""
+    """One thing that is wrong: where it lies, and which entries it concerns: from `index` to before `stop`."""
 
     level: Level
     place: str

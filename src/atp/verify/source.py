@@ -1,25 +1,19 @@
-"""Where stored tiles and bundles come from; a source gives bytes of the right form and says nothing about their truth."""
+"""Where stored tiles and bundles come from: a source gives bytes of the right form and says nothing of their truth."""
 
-import sys
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from atp.errors import MissingError, TamperedError, UnavailableError
-from atp.limits import ENTRY_BYTES_MAX, FRAME_ENTRIES, TILE_WIDTH
+from atp.limits import ENTRY_BYTES_MAX, TILE_WIDTH
 from atp.merkle.entries import decode_entries, encode_entries
 from atp.merkle.tiles import EntryBundle, Tile
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from atp.verify.packed import salvage_bundle, unpack_bundle
 
 BUNDLE_BYTES_MAX = TILE_WIDTH * (2 + ENTRY_BYTES_MAX)
 NOTE_FILE_BYTES_MAX = 1_000_000
-_FRAME_BYTES_MAX = FRAME_ENTRIES * (2 + ENTRY_BYTES_MAX)
-_FRAMES = TILE_WIDTH // FRAME_ENTRIES
 
 
 class Files(Protocol):
@@ -32,14 +26,26 @@ class Files(Protocol):
         """The lines of a file, without their line feeds; nothing at all when there is no such file."""
 
 
-class Source(Files, Protocol):
-    """Reads one log, with the errors of `Files`; crosses process borders, so it holds no open file."""
+class Source(Protocol):
+    """Reads one log, as `Files` and with its errors; crosses process borders, so it holds no open file."""
+
+    def file(self, name: str, *, bytes_max: int) -> bytes:
+        """A file, whole."""
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """The lines of a file, without their line feeds; nothing at all when there is no such file."""
 
     def tile(self, tile: Tile) -> bytes:
         """The hashes of a tile, exactly as many as its width says."""
 
     def bundle(self, bundle: EntryBundle) -> bytes:
         """The plain bytes of an entry bundle."""
+
+    def parts(self, bundle: EntryBundle) -> Iterator[bytes]:
+        """The same in parts that end between entries, each read when it is asked for."""
+
+    def salvage(self, bundle: EntryBundle) -> bytes:
+        """The beginning of a bundle that cannot be read whole, unchecked: for finding the first entry that is wrong."""
 
     def bundle_path(self, bundle: EntryBundle) -> str:
         """What to call a bundle in a finding."""
@@ -58,11 +64,22 @@ class FileSource:
         return cut_tile(tile, data)
 
     def bundle(self, bundle: EntryBundle) -> bytes:
-        """From its own file, or as the beginning of the full bundle."""
+        """All its parts."""
+        return b"".join(self.parts(bundle))
+
+    def parts(self, bundle: EntryBundle) -> Iterator[bytes]:
+        """From its own file, frame by frame, or as the beginning of the full bundle."""
         if self.is_packed:
-            return unpack_bundle(self.file(self.bundle_path(bundle), bytes_max=2 * BUNDLE_BYTES_MAX))
+            yield from unpack_bundle(self.file(self.bundle_path(bundle), bytes_max=2 * BUNDLE_BYTES_MAX))
+            return
         data = self._read_partial(bundle.path, EntryBundle(bundle.index).path, bytes_max=BUNDLE_BYTES_MAX)
-        return cut_bundle(bundle, data)
+        yield cut_bundle(bundle, data)
+
+    def salvage(self, bundle: EntryBundle) -> bytes:
+        """What its frames hold up to the first one that is broken."""
+        if not self.is_packed:
+            return b""
+        return salvage_bundle(self.file(self.bundle_path(bundle), bytes_max=2 * BUNDLE_BYTES_MAX))
 
     def bundle_path(self, bundle: EntryBundle) -> str:
         """Its path, with the suffix of the packed form."""
@@ -88,13 +105,15 @@ class FileSource:
 def read_file(path: Path, *, bytes_max: int) -> bytes:
     """A file of at most so many bytes. MissingError, TamperedError (too long), UnavailableError (not readable)."""
     try:
-        with path.open("rb") as file:
-            data = file.read(bytes_max + 1)
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            # Reading up to the bound would make room for all of it, however small the file is.
+            data = file.read(size) if size <= bytes_max else b""
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise MissingError("it is missing") from None
     except OSError as error:
         raise _unreadable(path, error) from None
-    if len(data) > bytes_max:
+    if size > bytes_max:
         raise TamperedError(f"it has more than {bytes_max} bytes")
     return data
 
@@ -133,27 +152,6 @@ def cut_bundle(bundle: EntryBundle, data: bytes) -> bytes:
         return data
     entries = decode_entries(data)
     return encode_entries(entries[: bundle.width]) if len(entries) == TILE_WIDTH else data
-
-
-def unpack_bundle(stored: bytes) -> bytes:
-    """The plain bytes of a stored full bundle: exactly four zstd frames (RFC 8878), each of a known, bounded size.
-
-    TamperedError when they are not that. The frames carry checksums, so that damage seldom reaches the hashes.
-    """
-    parts, at, view = list[bytes](), 0, memoryview(stored)
-    try:
-        for _ in range(_FRAMES):
-            size = zstd.get_frame_info(view[at:]).decompressed_size
-            if size is None or size > _FRAME_BYTES_MAX:
-                raise TamperedError(f"its frame at byte {at} does not say a size up to {_FRAME_BYTES_MAX}")
-            end = at + zstd.get_frame_size(view[at:])
-            parts.append(zstd.decompress(view[at:end]))
-            at = end
-    except zstd.ZstdError as error:
-        raise TamperedError(f"it cannot be unpacked from byte {at} on: {error}") from None
-    if at != len(stored):
-        raise TamperedError(f"it has {len(stored) - at} bytes after its four frames")
-    return b"".join(parts)
 
 
 def _unreadable(path: Path, error: OSError) -> UnavailableError:

@@ -1,4 +1,4 @@
-"""The end of a log that lies in the order, not yet in files: read from `order.db` and compared with the files beside it."""
+"""The end of a log, which lies in `order.db` and not yet in files; what is in both has to be the same."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from atp.merkle.entries import decode_entries, encode_entries
 from atp.merkle.hashes import HASH_BYTES, complete_root, leaf_hash
 from atp.merkle.tiles import EntryBundle, Tile
 from atp.verify.order import OrderedBatch
-from atp.verify.report import Finding
+from atp.verify.report import Finding, Level
 from atp.verify.source import Source
 
 PLACE = "order.db"
@@ -116,5 +116,5 @@ def check_beyond(place: Tile | EntryBundle, *, name: str, tail: Tail, source: So
         return Finding("structure", name, f"it reaches beyond the checkpoint, and {error}")
     if stored == expected:
         return None
-    kind = "payload" if isinstance(place, EntryBundle) else "structure"
+    kind: Level = "payload" if isinstance(place, EntryBundle) else "structure"
     return Finding(kind, name, "it reaches beyond the checkpoint and does not hold what the order holds")

@@ -9,7 +9,7 @@ from atp.verify.known import known_checkpoints
 from atp.verify.log import StoredLog, check_log, untrusted
 from atp.verify.options import Options
 from atp.verify.report import Finding, LogReport, Report
-from atp.verify.source import NOTE_FILE_BYTES_MAX, FileSource, Source
+from atp.verify.source import NOTE_FILE_BYTES_MAX, Files, FileSource, Source
 from atp.verify.trust import VKEY_FILE_BYTES_MAX, choose_trust, claimed_checkpoint, parse_vkeys
 
 KIND = "tlog-tiles directory"
@@ -43,7 +43,7 @@ def check_tiles(source: Source, *, name: str, place: str, directory: Path | None
     return check_log(log, trust=trust, known=known_checkpoints(origin, options), options=options)
 
 
-def found_keys(source: Source) -> tuple[VerifierKey, ...]:
+def found_keys(source: Files) -> tuple[VerifierKey, ...]:
     """The keys that lie beside the checkpoint; none when there is no such file. Raises when it cannot be read."""
     try:
         return parse_vkeys(source.file("vkey", bytes_max=VKEY_FILE_BYTES_MAX))

@@ -45,14 +45,17 @@ class Segment:
     cannot be read in any way.
     """
 
-    index: int
+    place: str
     size: int
     options: tuple[tuple[Roots, tuple[Roots, ...]], ...]
     doubts: tuple[Doubt, ...]
 
 
-def make_segment(readings: Sequence[Reading], *, above: bytes | None) -> Segment:
-    """Joins the readings of a segment's bundles with the stored tile of level 1 over them, if there is one."""
+def make_segment(readings: Sequence[Reading], *, above: bytes | None, place: str) -> Segment:
+    """Joins the readings of a segment's bundles with the stored tile of level 1 over them, if there is one.
+
+    `place` is what to call that tile in a finding.
+    """
     rows, doubts = list[tuple[Roots, ...]](), dict[int, Doubt]()
     for at, reading in enumerate(readings):
         element = above[at * HASH_BYTES : (at + 1) * HASH_BYTES] if above and reading.width == TILE_WIDTH else None
@@ -69,7 +72,7 @@ def make_segment(readings: Sequence[Reading], *, above: bytes | None) -> Segment
                 chosen[at] = roots
             options.append((_join(chosen, level=TILE_HEIGHT, full=full), pick))
     size = sum(reading.width for reading in readings)
-    return Segment(readings[0].index // TILE_WIDTH, size, tuple(options), tuple(doubts.values()))
+    return Segment(place, size, tuple(options), tuple(doubts.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +110,15 @@ def blame(segments: Iterable[Segment], settled: Settled | None, *, source: Sourc
         if settled is not None and settled.is_signed:
             picks = settled.picks[number]
         for doubt, truth in zip(segment.doubts, picks, strict=True):
-            yield from _blame_doubt(doubt, truth, segment=segment.index, source=source)
+            yield from _blame_doubt(doubt, truth, above=segment.place, source=source)
 
 
-def _blame_doubt(doubt: Doubt, truth: Roots | None, *, segment: int, source: Source) -> Iterator[Finding]:
+def _blame_doubt(doubt: Doubt, truth: Roots | None, *, above: str, source: Source) -> Iterator[Finding]:
     reading = doubt.reading
     first = reading.index * TILE_WIDTH
     stop = first + reading.width
     exact = first if reading.differs_at is None else first + reading.differs_at
-    tile, above = Tile(0, reading.index, reading.width).path, Tile(1, segment).path
+    tile = Tile(0, reading.index, reading.width).path
     bundle = source.bundle_path(EntryBundle(reading.index, reading.width))
     if truth is None:
         if reading.differs_at is not None:
@@ -168,7 +171,7 @@ def _check_upper_tile(tile: Tile, hashes: Sequence[bytes], *, source: Source) ->
 
 @dataclass(frozen=True, slots=True)
 class TileRows:
-    """Reads tiles of a log of `size` entries; makes those of the right edge that are not stored out of what is below."""
+    """Reads tiles of a log of `size` entries; those of the right edge that are not stored are made of what is below."""
 
     source: Source
     size: int
@@ -195,6 +198,6 @@ def root_at(old_size: int, rows: TileRows) -> bytes:
 
 
 def _join(roots: Sequence[Roots], *, level: int, full: int) -> Roots:
-    """The roots over neighbours of which the first `full` are complete subtrees of 2**level leaves, and the last not."""
+    """The roots over neighbours: the first `full` are complete subtrees of 2**level leaves, the last is none."""
     complete = Frontier().extended([part[0] for part in roots[:full]], level=level).roots
     return complete + tuple(root for part in roots[full:] for root in part)

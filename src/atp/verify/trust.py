@@ -10,11 +10,12 @@ from atp.merkle.notes import parse_note
 
 VKEY_FILE_BYTES_MAX = 100_000
 FOUND = "under the key found in the {place}: whoever could change the log could change it too"
+REMEMBERED = "under the key that you saw this log use before"
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The log's keys, any one of which suffices, the witnesses' keys, and the sentence that says where they are from."""
+    """The log's keys, any one of which suffices, the witnesses' keys, and a sentence that says where they are from."""
 
     log_keys: tuple[VerifierKey, ...]
     witness_keys: tuple[VerifierKey, ...]
@@ -28,7 +29,7 @@ class Trust:
 def parse_vkeys(text: bytes) -> tuple[VerifierKey, ...]:
     """The keys of a vkey file, one a line; blank lines and lines that begin with # are not keys. MalformedError."""
     try:
-        lines = [line.strip() for line in text.decode().split("\n")]
+        lines = [line.strip(" \t\r") for line in text.decode().split("\n")]
     except UnicodeDecodeError:
         raise MalformedError("could not read the vkey file: it is not UTF-8") from None
     keys = tuple(dict.fromkeys(parse_vkey(line) for line in lines if line and not line.startswith("#")))
@@ -55,6 +56,11 @@ def choose_trust(
         raise TamperedError("no key of the log is given or found", hint="give one with --vkey FILE")
     names = ", ".join(_name(key) for key in found)
     return Trust(tuple(found), witnesses, f"{FOUND.format(place=place)} ({names})")
+
+
+def trust_remembered(keys: Sequence[VerifierKey]) -> Trust:
+    """The keys that this person saw the log use before, said aloud."""
+    return Trust(tuple(keys), (), f"{REMEMBERED}: " + ", ".join(_name(key) for key in keys))
 
 
 def claimed_checkpoint(note: bytes) -> Checkpoint:

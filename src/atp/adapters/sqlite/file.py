@@ -14,7 +14,7 @@ NAME = "order.db"
 SCHEMA_VERSION = 1
 _PAGE_BYTES = 16_384  # entries are of 1.4 KB, batches of up to MBs: large pages mean short overflow chains
 _BUSY_SECONDS = 5.0  # somebody who reads the file by other means may hold a lock for a moment
-_WAL_PAGES_MAX = 1_000  # 16 MB, copied into the file by the commit that reaches it, which takes about 10 ms longer
+_WAL_PAGES_MAX = 4_000  # 64 MB; `wal` copies earlier, this is for the case that it cannot
 _WAL_BYTES_KEPT = 64 * 1024 * 1024
 
 _SCHEMA = """
@@ -56,6 +56,7 @@ def lock_directory(directory: Path) -> int:
     """
     with told("open", str(directory)):
         directory.mkdir(parents=True, exist_ok=True)
+        sync_directory(directory.parent)
         lock = os.open(directory / "order.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,20 +68,37 @@ def lock_directory(directory: Path) -> int:
     return lock
 
 
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable: those of new, renamed and deleted files."""
+    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
 def connect(directory: Path) -> sqlite3.Connection:
     """A connection in autocommit mode whose commits return after they were synced."""
     with told("open", str(directory / NAME)):
         connection = sqlite3.connect(
             directory / NAME, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        # Some builds of SQLite zero what is deleted: to trim would mean to write it all once more (200 ms, not 20).
-        connection.execute("PRAGMA secure_delete = OFF")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES_MAX}")
-        connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
+        try:
+            _configure(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    # Some builds of SQLite zero what is deleted: to trim would mean to write it all once more (200 ms, not 20).
+    connection.execute("PRAGMA secure_delete = OFF")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES_MAX}")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
 
 
 def create_schema(connection: sqlite3.Connection) -> bytes:
@@ -118,7 +136,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def told(verb: str, thing: str) -> Iterator[None]:
-    """Turn the errors of SQLite and of the operating system into the platform's; an error that only a bug can cause stays what it is."""
+    """Turn the errors of SQLite and of the operating system into the platform's; what only a bug can cause stays."""
     try:
         yield
     except sqlite3.Error as error:

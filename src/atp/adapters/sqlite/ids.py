@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from atp.adapters.sqlite.file import sync_directory
 from atp.adapters.sqlite.runs import Run, Words, is_unbroken, merge_runs, open_runs, sorted_piece, write_run
 
-RECENT_IDS_MAX = 131_072
 _OUTWEIGHED = 4
 _INDEX_BITS = 40
 _WAITING_MAX = 4  # full tables that wait for their file; the disk is behind then, and inserts wait for it
@@ -71,12 +71,15 @@ class IdIndex:
     """Positions of ids by their hashes. One thread inserts at a time, any number may look up meanwhile.
 
     `needed_through` is the newest batch whose `ids` blob is gone: the runs on disk must reach at least there.
+    A table in memory is written out when it holds `recent_max` ids (about 150 bytes each).
     """
 
-    def __init__(self, directory: Path, *, key: bytes, needed_through: int) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+    def __init__(self, directory: Path, *, key: bytes, needed_through: int, recent_max: int) -> None:
+        directory.mkdir(exist_ok=True)
+        sync_directory(directory.parent)
         self._directory = directory
         self._key = key
+        self._recent_max = recent_max
         self._lock = threading.Lock()  # guards the replacing of `_view`
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="ids")
         self._merger = ThreadPoolExecutor(1, thread_name_prefix="ids-merge")
@@ -109,7 +112,7 @@ class IdIndex:
         """Learn the ids of batch `seq`, which follows every batch that was learnt before."""
         recent = self._view.recent
         recent.insert(hashes, log << _INDEX_BITS | first, seq)
-        if len(recent) >= RECENT_IDS_MAX:
+        if len(recent) >= self._recent_max:
             self.set_aside()
 
     def find(self, hashes: Words, *, log: int) -> dict[int, list[int]]:
@@ -184,7 +187,7 @@ class IdIndex:
             hashes.append(self.hashes(log, ids))
             positions.append(np.arange(len(ids), dtype=np.uint64) + np.uint64(log << _INDEX_BITS | first))
             held += len(ids)
-            if held >= 8 * RECENT_IDS_MAX:
+            if held >= 8 * self._recent_max:
                 yield sorted_piece(np.concatenate(hashes), np.concatenate(positions))
                 hashes, positions, held = [], [], 0
         if held:
@@ -203,7 +206,7 @@ class IdIndex:
 
     def _merge(self) -> None:
         """In the merger's thread: until no run is worth merging. What fails is tried again after the next write."""
-        while tail := _mergeable(self._view.runs):
+        while tail := _mergeable(self._view.runs, self._recent_max):
             merged = merge_runs(self._directory, tail, after=tail[0].after, through=tail[-1].through)
             with self._lock:
                 runs = self._view.runs
@@ -212,17 +215,17 @@ class IdIndex:
                 self._view = replace(self._view, runs=runs)
 
 
-def _mergeable(runs: Sequence[Run]) -> Sequence[Run]:
+def _mergeable(runs: Sequence[Run], small: int) -> Sequence[Run]:
     """The newest runs that should become one: from the oldest run on that is outweighed by what follows it.
 
     So there are at most `_OUTWEIGHED` runs for each factor of `_OUTWEIGHED + 1` in size, and each id is written once
-    for each such factor.
+    for each such factor. Runs of at most `small` ids together are always one.
     """
     younger = 0
     start = len(runs)
     for place in range(len(runs) - 1, -1, -1):
         count = len(runs[place].hashes)
-        if younger and (count * _OUTWEIGHED <= younger or count + younger <= RECENT_IDS_MAX):
+        if younger and (count * _OUTWEIGHED <= younger or count + younger <= small):
             start = place
         younger += count
     return runs[start:]

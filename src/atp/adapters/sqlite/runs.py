@@ -2,8 +2,8 @@
 
 A run `AFTER-THROUGH.ids` holds the ids of the batches with AFTER < seq <= THROUGH, so the names alone tell whether
 one is lost. Layout, little endian: a header of 64 bytes (magic, after, through, count, three CRC-32), `count` hashes
-(u64, ascending), `count` positions (u64), and a filter of 2^k >= 8 x `count` bits: bit `hash >> 64 - k` is set for each hash
-(bit 0 of a byte is its lowest).
+(u64, ascending), `count` positions (u64), and a filter of 2^k >= 8 x `count` bits, of which bit `hash >> 64 - k` is set
+for each hash (bit 0 of a byte is its lowest).
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from atp.adapters.sqlite.file import sync_directory
 from atp.errors import UnavailableError
 
 Words = npt.NDArray[np.uint64]
@@ -98,7 +99,7 @@ def write_run(directory: Path, pieces: Iterable[tuple[Words, Words]], *, after: 
     try:
         _write(aside, pieces, after=after, through=through, count=count)
         os.replace(aside, path)
-        _sync_directory(directory)
+        sync_directory(directory)
     except OSError as error:
         with contextlib.suppress(OSError):
             aside.unlink()
@@ -196,11 +197,3 @@ def _crc(file: io.FileIO, byte_count: int) -> int:
         crc = zlib.crc32(piece, crc)
         byte_count -= len(piece)
     return crc
-
-
-def _sync_directory(directory: Path) -> None:
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

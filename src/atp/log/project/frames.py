@@ -1,6 +1,7 @@
 """What an entry is found by, read once for the view that stores it and once more by whoever checks an answer."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -30,6 +31,7 @@ class _Entry(msgspec.Struct, gc=False):
 
 
 _ENTRY = msgspec.json.Decoder(_Entry)
+_parse_receipt = lru_cache(maxsize=256)(parse_instant)  # entries that were committed together share one
 
 
 class Facts(msgspec.Struct, gc=False, frozen=True):
@@ -44,7 +46,7 @@ def read_facts(entry: bytes) -> Facts | None:
     """The facts of an entry; None when it is not readable as format 1: then only its text is. About 3 µs."""
     try:
         read = _ENTRY.decode(entry)
-        received_at = parse_instant(read.received_at)
+        received_at = _parse_receipt(read.received_at)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         return None
     event = read.event
@@ -53,12 +55,12 @@ def read_facts(entry: bytes) -> Facts | None:
 
 
 def event_text(entry: bytes) -> bytes:
-    """The bytes that text questions are about: the event without what the server added, or all of what is not readable.
+    """What text questions are about: the event, without what the server put before it; else the whole entry.
 
-    No string of an entry's head can hold `"event":`, its quotes would be escaped.
+    No string before the event can hold `"event":`, its quotes would be escaped.
     """
     start = entry.find(_EVENT)
-    return entry[start + len(_EVENT) : -1] if start >= 0 else entry
+    return entry[start + len(_EVENT) :] if start >= 0 else entry
 
 
 def make_frame(number: int, entries: Sequence[bytes]) -> Frame:

@@ -1,0 +1,70 @@
+"""Whoever copies an example out of the help sees it work."""
+
+import gzip
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from atp.cli.main import VERBS
+from atp.client import Client
+from tests.cli.conftest import Platform
+from tests.cli.running import Atp
+
+IN_ORDER = [
+    "tenant",
+    "ingest",
+    "query",
+    "show",
+    "prove",
+    "export",
+    "verify",
+    "key",
+    "dlq",
+    "status",
+    "doctor",
+    "completion",
+    "demo",
+]
+EVENT = {"id": "inv-7-approved", "actor": {"id": "alice"}, "action": "invoice.approve"}
+TRAIL = {
+    "eventVersion": "1.08",
+    "eventID": "6ad2b0c1-6c53-4d1b-9a6c-1f0e7ad1f1a7",
+    "eventTime": "2026-01-01T00:00:00Z",
+    "eventSource": "s3.amazonaws.com",
+    "eventName": "GetObject",
+    "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::1:user/alice"},
+}
+
+
+def examples(atp: Atp, verb: str) -> list[str]:
+    """The lines of a verb's help that are commands, and those of its own commands."""
+    shown = atp(verb, "--help").out
+    _, _, names = shown.partition("\nCommands:\n")
+    for name in (line.split()[0] for line in names.splitlines() if line.strip()):
+        shown += atp(verb, name, "--help").out
+    return [line.strip().partition(" > ")[0] for line in shown.splitlines() if line.startswith("    atp ")]
+
+
+@pytest.mark.whole
+def test_every_example_of_the_help_works(atp: Atp, here: Path, platform: Platform) -> None:
+    assert {*IN_ORDER, "serve"} == set(VERBS)
+    (here / "events.ndjson").write_text(json.dumps(EVENT) + "\n{}\n")
+    (here / "trail.json.gz").write_bytes(gzip.compress(json.dumps({"Records": [TRAIL]}).encode()))
+    (here / "var").mkdir()
+    (here / "var/atp").symlink_to(platform.data)
+    with Client(platform.url, key=(platform.data / "root.key").read_text().strip()) as client:
+        (here / "log.vkey").write_bytes(client.get("/log/default/vkey").body)
+    names = {"http://127.0.0.1:8600": platform.url}
+    for verb in IN_ORDER:
+        lines = examples(atp, verb)
+        assert lines
+        for line in lines:
+            if line.startswith("atp key revoke"):
+                names["0123456789ab"] = atp.document("key", "list")["keys"][-1]["id"]
+            if line.startswith("atp dlq inspect"):
+                names["9f86d081884c7d65"] = atp.document("dlq", "list")["records"][0]["key"][:16]
+            words = [names.get(word, word) for word in shlex.split(line)]
+            ran = atp(*words[1:])
+            assert ran.code == 0, (line, ran)

@@ -1,0 +1,1 @@
+"""One suite a port, run on every keeper of it; what sets keepers apart is written in their tags."""
