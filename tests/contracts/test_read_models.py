@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,16 @@ def test_segments_fill_in_steps_of_any_size(opener: Opener, steps: list[int]) ->
         opener().extend("acme", frames(size, size + step))
         size += step
     check_whole(opener(), size=size)
+
+
+def test_answers_are_whole_while_another_thread_stores(opener: Opener) -> None:
+    models = opener()
+    with ThreadPoolExecutor(1) as pool:
+        storing = pool.submit(lambda: [models.extend("acme", frames(at, at + 20)) for at in range(0, 2_500, 20)])
+        while not storing.done():
+            assert found(models, EVERYWHERE, last=2_499) == list(range(2_500))[::-1]
+            assert 1_030 in found(models, term(1_030), first=1_000, last=1_100)
+    check_whole(models, size=2_500)
 
 
 # --- what only files can suffer

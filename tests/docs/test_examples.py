@@ -38,7 +38,12 @@ def test_the_tour_of_the_readme_does_what_it_says(server: Served, tmp_path: Path
         for command, expected in _steps(block):
             command = command.replace("http://127.0.0.1:8600", server.url).replace("var/atp", str(server.data))
             done = subprocess.run(
-                ["bash", "-c", command], cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                ["bash", "-c", command],
+                cwd=tmp_path,
+                env=env,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
             )
             assert _constant(done.stdout, server) == _constant(expected, server), command
 
@@ -58,10 +63,10 @@ def test_every_command_in_the_documents_exists() -> None:
 
 
 def _steps(block: str) -> Iterator[tuple[str, str]]:
-    """(command, what it prints) of a console block; a command may go on behind a backslash."""
+    """(command, what it prints) of a console block; a command of several lines is a here-document."""
     for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         lines = step.split("\n")
-        length = next(number for number, line in enumerate(lines) if not line.endswith("\\")) + 1
+        length = lines.index("EOF") + 1 if "<<'EOF'" in lines[0] else 1
         yield "\n".join(lines[:length]), "\n".join(lines[length:])
 
 

@@ -17,6 +17,8 @@ from atp.verify.place import check_place
 from tests.faults.history import ALICE, History
 from tests.world import prepared, raw_event
 
+pytestmark = pytest.mark.slow
+
 SECONDS_MAX = 20
 PAGE_BYTES = 16_384
 TENANTS = ("acme", "globex", "initech")
@@ -39,8 +41,8 @@ def lived(data: Path, lines: Lines) -> History:
     opened, history = start(data, lines), History()
     for tenant, size in SIZES.items():
         assert history.create(opened.platform, tenant)
-        for first in range(0, size, 20):
-            assert history.send(opened.platform, tenant, range(first, min(first + 20, size)))
+        for first in range(0, size, 60):
+            assert history.send(opened.platform, tenant, range(first, min(first + 60, size)))
     history.settle(opened.platform)
     opened.platform.stop()
     return history
@@ -137,3 +139,39 @@ def judge_damaged(data: Path, history: History, quiet: Lines) -> None:
         again.platform.stop()
     report = check_place(str(data), Options())
     assert {log.name for log in report.logs if log.is_tampered} - {"default", "operations"} == short, report.as_text()
+
+
+def test_a_crash_before_the_new_order_is_in_its_place_is_rolled_forward(tmp_path: Path, quiet: Lines) -> None:
+    data = tmp_path / "data"
+    history = lived(data, quiet)
+    zero(data / "order.db", random.Random(0))
+    opened = start(data, quiet)
+    stopped = dict(opened.platform.pipeline.stopped)
+    opened.platform.stop()
+    (damaged,) = data.glob("order.db.damaged-*")
+    (data / "salvage").mkdir()
+    (data / "order.db").rename(data / "salvage" / "order.db")
+    damaged.rename(data / "order.db")
+    opened = start(data, quiet)
+    assert opened.platform.pipeline.stopped == stopped and not opened.losses
+    assert read_back(opened, history, "acme") == 768
+    assert not (data / "salvage").exists() and list(data.glob("order.db.damaged-*"))
+    opened.platform.stop()
+
+
+def test_a_log_that_was_put_right_goes_on_when_its_name_is_taken_off_the_list(tmp_path: Path, quiet: Lines) -> None:
+    data = tmp_path / "data"
+    history = lived(data, quiet)
+    whole = (data / "order.db").read_bytes()
+    zero(data / "order.db", random.Random(0))
+    start(data, quiet).platform.stop()
+    (data / "order.db").write_bytes(whole)
+    opened = start(data, quiet)
+    assert "acme" in opened.platform.pipeline.stopped, "the file says so until somebody removes it"
+    opened.platform.stop()
+    (data / "stopped.json").unlink()
+    opened = start(data, quiet)
+    assert not opened.platform.pipeline.stopped
+    assert history.send(opened.platform, "acme", range(SIZES["acme"])), "each is known by its id"
+    assert grow(opened, history) == set(TENANTS)
+    opened.platform.stop()

@@ -28,7 +28,9 @@ def world() -> World:
 
 
 def test_an_empty_log_has_a_checkpoint_of_size_zero(world: World) -> None:
-    checkpoint = open_checkpoint(world.publish(), origin="example.org/acme", log_keys=[world.trusted["acme"]]).checkpoint
+    checkpoint = open_checkpoint(
+        world.publish(), origin="example.org/acme", log_keys=[world.trusted["acme"]]
+    ).checkpoint
     assert checkpoint.size == 0
 
 
@@ -82,7 +84,9 @@ def test_every_entry_is_proven_under_the_log_key(world: World, rng: random.Rando
         entry = world.reader().entry(index)
         check_tlog_proof(proof, leaf_hash=leaf_hash(entry), origin="example.org/acme", log_keys=[world.trusted["acme"]])
         with pytest.raises(TamperedError):
-            check_tlog_proof(proof, leaf_hash=leaf_hash(entry + b" "), origin="example.org/acme", log_keys=[world.trusted["acme"]])
+            check_tlog_proof(
+                proof, leaf_hash=leaf_hash(entry + b" "), origin="example.org/acme", log_keys=[world.trusted["acme"]]
+            )
 
 
 def test_what_is_not_published_is_not_proven(world: World) -> None:

@@ -19,7 +19,7 @@ from atp.log.project.follow import follow_once
 from atp.log.query import Page, Question, ask
 from atp.ports.read_models import ReadModels
 from tests.log import reading
-from tests.log.listed import KINDS, OCCURRED_AT, RECEIVED_AT, ListedLog, entry_of, event_with, real_entries
+from tests.log.listed import KINDS, RECEIVED_AT, ListedLog, entry_of, event_with, real_entries
 
 MINUTE = 60_000_000
 
@@ -385,4 +385,3 @@ def test_following_is_bounded_and_takes_full_frames_only(read_models: ReadModels
     assert follow_once(tenant="acme", reader=log, read_models=read_models) == 8_192
     assert follow_once(tenant="acme", reader=log, read_models=read_models) == 64
     assert follow_once(tenant="acme", reader=log, read_models=read_models) == 0
-    assert OCCURRED_AT < RECEIVED_AT

@@ -1,4 +1,4 @@
-"""Thousands of tenants in one process: each with its own log, key, checkpoint and answer, and a start that stays short."""
+"""Thousands of tenants in one process: each has its own log, key, checkpoint and answer; the start stays short."""
 
 import json
 import sys

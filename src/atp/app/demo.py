@@ -88,7 +88,8 @@ def _day() -> Iterator[dict[str, object]]:
         clerk = _CLERKS[number % 3]
         action = ("invoice.create", "invoice.send", "payment.match")[number % 3]
         at = f"{minutes // 60:02d}:{minutes % 60:02d}"
-        yield _event(at, clerk, action, f"invoice-{1000 + number // 3}", "invoice", data={"amount": f"{37 + number}.50"})
+        amount = {"amount": f"{37 + number}.50"}
+        yield _event(at, clerk, action, f"invoice-{1000 + number // 3}", "invoice", data=amount)
     for number in range(5):
         yield _event(f"11:0{number}", "unknown", "session.login", "office", "session", "denied", ip="203.0.113.66")
     yield {

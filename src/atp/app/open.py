@@ -28,6 +28,7 @@ from atp.adapters.sqlite.rebuild import Rest, build, finish
 from atp.adapters.sqlite.wreck import Wreck, find_damage
 from atp.adapters.system_clock import SystemClock
 from atp.app.config import Config
+from atp.app.migrations import migrate
 from atp.app.pipeline import Stores
 from atp.app.platform import Platform
 from atp.app.salvage import salvage
@@ -40,7 +41,6 @@ from atp.ports.clock import Clock
 from atp.tenants.access import ROOT, SCOPES
 from atp.tenants.names import DEFAULT, OPERATIONS, check_installation
 
-FORMAT = 1
 _ID_ENTRIES = 4_096
 
 
@@ -60,7 +60,7 @@ def open_platform(config: Config, *, lines: Lines | None = None, clock: Clock | 
     lines = lines or Lines()
     clock = clock or SystemClock()
     _make_directory(config.data)
-    _check_format(config.data)
+    migrate(config.data)
     installation = _installation(config, clock)
     losses = _salvage(config.data, clock=clock, lines=lines)
     stores = open_stores(config.data)
@@ -103,15 +103,6 @@ def _make_directory(data: Path) -> None:
         raise UnavailableError(
             f"could not open {data}: {error.strerror}", hint="a directory that this user may write to, with free space"
         ) from None
-
-
-def _check_format(data: Path) -> None:
-    found = _line(data / "FORMAT", str(FORMAT))
-    if not found.isdecimal() or int(found) > FORMAT:
-        raise MalformedError(
-            f"could not open {data}: its format is {found[:20]!r}, this program knows up to {FORMAT}",
-            hint="use the newer program that wrote it",
-        )
 
 
 def _installation(config: Config, clock: Clock) -> str:

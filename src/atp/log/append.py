@@ -80,7 +80,7 @@ class _Tail:
         """An entry of the log or of the group."""
         if index >= self.first_index:
             return self.entries[index - self.first_index]
-        return self.reader.durable(index, index + 1)[0]
+        return self.reader.durable_entry(index)
 
 
 class Heads:

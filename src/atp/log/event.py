@@ -267,12 +267,14 @@ def _flat(body: bytes, event: Event) -> bytes:
     # JSON strings hold no raw line breaks, so each one that is left stands between tokens of `data`.
     if b"\n" in body or b"\r" in body:
         body = body.replace(b"\n", b" ").replace(b"\r", b" ")
-    if (
-        body.count(b"[") + body.count(b"{") > limits.DATA_DEPTH_MAX
-        and _depth(bytes(event.data)) > limits.DATA_DEPTH_MAX
-    ):  # type: ignore[arg-type]
+    is_suspect = body.count(b"[") + body.count(b"{") > limits.DATA_DEPTH_MAX
+    if is_suspect and _depth(_data(event)) > limits.DATA_DEPTH_MAX:
         raise _malformed("data", f"is nested deeper than {limits.DATA_DEPTH_MAX}")
     return body
+
+
+def _data(event: Event) -> bytes:
+    return bytes(event.data) if isinstance(event.data, msgspec.Raw) else b""
 
 
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -307,7 +309,7 @@ def _parse(text: bytes) -> Any:
 
 def _check_repeats(raw: bytes, event: Event) -> None:
     """MalformedError when a key stands twice outside `data` (the decoder keeps the last one silently)."""
-    data = b"" if event.data is msgspec.UNSET else bytes(event.data)  # type: ignore[arg-type]
+    data = _data(event)
     if data and raw.count(data) == 1:
         raw = raw.replace(data, b"0")
     elif _depth(data) > limits.DATA_DEPTH_MAX:

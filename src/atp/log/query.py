@@ -203,13 +203,11 @@ def _meets(question: Question, facts: Facts | None) -> bool:
         return False
     return (
         all(asked is None or asked == found for asked, found in zip(question.fields, facts.fields, strict=True))
-        and _between(question.since, facts.at, question.until)
-        and _between(question.received_since, facts.received_at, question.received_until)
+        and (question.since is None or question.since <= facts.at)
+        and (question.until is None or facts.at < question.until)
+        and (question.received_since is None or question.received_since <= facts.received_at)
+        and (question.received_until is None or facts.received_at < question.received_until)
     )
-
-
-def _between(since: int | None, instant: int, until: int | None) -> bool:
-    return (since is None or since <= instant) and (until is None or instant < until)
 
 
 def _digest(question: Question, *, tenant: str) -> bytes:

@@ -17,6 +17,7 @@ from atp.ports.event_store import EventStore
 from atp.ports.object_store import ObjectStore
 
 _CACHED_BUNDLES = 64
+_CACHED_FRAMES = 64
 _CACHED_ROOTS = 65_536
 
 
@@ -42,6 +43,7 @@ class Cache:
     def __init__(self) -> None:
         self._lock = Lock()
         self._bundles: OrderedDict[str, bytes] = OrderedDict()
+        self._frames: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
         self._roots: OrderedDict[str, bytes] = OrderedDict()
 
     def bundle(self, key: str, objects: ObjectStore) -> bytes:
@@ -56,6 +58,19 @@ class Cache:
             while len(self._bundles) > _CACHED_BUNDLES:
                 self._bundles.popitem(last=False)
         return stored
+
+    def frame(self, key: str, part: int, objects: ObjectStore) -> list[bytes]:
+        """The entries of one frame of a stored bundle, unpacked at most once while they are in use."""
+        with self._lock:
+            if (entries := self._frames.get((key, part))) is not None:
+                self._frames.move_to_end((key, part))
+                return entries
+        entries = bundles.unpack_frame(self.bundle(key, objects), part)
+        with self._lock:
+            self._frames[key, part] = entries
+            while len(self._frames) > _CACHED_FRAMES:
+                self._frames.popitem(last=False)
+        return entries
 
     def root(self, key: str) -> bytes | None:
         """The root of a full tile (tenant, level, index), if it is known."""
@@ -101,6 +116,17 @@ class LogReader:
         stop = min(stop, self._event_store.size(self.tenant))
         return self._stored(start, stop, full=min(self._event_store.held_from(self.tenant), stop))
 
+    def durable_entry(self, index: int) -> bytes:
+        """One durable entry, published or not. Neighbours cost next to nothing after the first."""
+        size = self.size()
+        if index < size - size % TILE_WIDTH:
+            return self._full_frame(index // FRAME_ENTRIES)[index % FRAME_ENTRIES]
+        return self.durable(index, index + 1)[0]
+
+    def _full_frame(self, number: int) -> list[bytes]:
+        bundle, part = divmod(number, TILE_WIDTH // FRAME_ENTRIES)
+        return self._cache.frame(bundle_key(self.tenant, bundle), part, self._object_store)
+
     def _stored(self, start: int, stop: int, *, full: int) -> list[bytes]:
         """Entries below `full` come from bundles, the others from the order."""
         found: list[bytes] = []
@@ -125,8 +151,7 @@ class LogReader:
         first = number * FRAME_ENTRIES
         size = self.size()
         if first // TILE_WIDTH < size // TILE_WIDTH:
-            stored = self._cache.bundle(bundle_key(self.tenant, first // TILE_WIDTH), self._object_store)
-            return bundles.unpack_frame(stored, number % (TILE_WIDTH // FRAME_ENTRIES))
+            return self._full_frame(number)
         return self._tail(first, min(first + FRAME_ENTRIES, size))
 
     def bundle(self, number: int, width: int) -> bytes:

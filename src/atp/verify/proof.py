@@ -50,7 +50,8 @@ def _trust(path: Path, origin: str, options: Options) -> Trust:
     if not options.trusted and not found:
         remembered = options.memory.keys(origin) if options.memory else ()
         if not remembered:
-            raise MissingError(f"could not verify {path}: no key of {origin} is known", hint="give one with --vkey FILE")
+            reason = f"no key of {origin} is known"
+            raise MissingError(f"could not verify {path}: {reason}", hint="give one with --vkey FILE")
         return trust_remembered(remembered)
     return choose_trust(options.trusted, found=found, origin=origin, place="directory of the proof", is_alone=True)
 

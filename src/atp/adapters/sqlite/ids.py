@@ -215,6 +215,19 @@ class IdIndex:
                 self._view = replace(self._view, runs=runs)
 
 
+def drop_foreign_ids(directory: Path, *, key: bytes) -> None:
+    """Remove the index of another order, as one that was put back finds it: under another key it misses every id.
+
+    A file beside the directory, `ids.key`, names the key by its digest.
+    """
+    mark, ours = directory.with_suffix(".key"), blake2b(key, digest_size=16).hexdigest()
+    found = mark.read_text() if mark.exists() else None
+    if found != ours:
+        if found is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+        mark.write_text(ours)
+
+
 def _mergeable(runs: Sequence[Run], small: int) -> Sequence[Run]:
     """The newest runs that should become one: from the oldest run on that is outweighed by what follows it.
 

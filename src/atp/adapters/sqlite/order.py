@@ -13,7 +13,8 @@ import numpy as np
 
 from atp.adapters.sqlite.blob import checksum, decode_batch, encode_entries
 from atp.adapters.sqlite.file import NAME, connect, create_schema, lock_directory, told, transaction
-from atp.adapters.sqlite.ids import IdIndex
+from atp.adapters.sqlite.ids import IdIndex, drop_foreign_ids
+from atp.adapters.sqlite.recent import RecentBatches
 from atp.adapters.sqlite.wal import WalCopier
 from atp.errors import ConflictError, MissingError, TamperedError, UnavailableError
 from atp.ports.event_store import Batch, Log, Parked, Swap
@@ -77,6 +78,7 @@ class SqliteEventStore:
         self._read_lock = threading.Lock()
         self._extents: dict[str, _Extent] = {}
         self._is_stale = False
+        self._recent = RecentBatches()
         self._wal = WalCopier(directory, self._write_lock)
         self._writing = connect(directory)
         self._reading = connect(directory)
@@ -117,6 +119,7 @@ class SqliteEventStore:
             for batch, row, seq in zip((batch for batch in batches if batch.entries), rows, seqs, strict=True):
                 self._extents[batch.tenant].size += len(batch.entries)
                 self._learn(seq or 0, row[0], batch.first_index, row[4])
+                self._recent.add(batch.tenant, batch.first_index, batch.entries)
 
     def size(self, tenant: str) -> int:
         """See EventStore."""
@@ -127,12 +130,15 @@ class SqliteEventStore:
         return self._extent(tenant).start
 
     def read(self, tenant: str, *, start: int, stop: int) -> list[bytes]:
-        """See EventStore. Costs the whole batches that hold the range: about 2 µs an entry of 1.4 KB."""
+        """See EventStore. Costs the whole batches that hold the range: about 2 µs an entry of 1.4 KB,
+        and next to nothing for those that were appended last."""
         extent = self._extent(tenant)
         self._check_held(extent, start)
         stop = min(stop, extent.size)
         if start >= stop:
             return []
+        if (recent := self._recent.read(tenant, start=start, stop=stop)) is not None:
+            return recent
         thing = f"entries {start} to {stop} of log {tenant!r}"
         entries: list[bytes] = []
         first = start
@@ -236,6 +242,7 @@ class SqliteEventStore:
         needed = trimmed[0][0] if trimmed else 0
         directory = self._directory / "ids"
         with told("open", str(directory)):
+            drop_foreign_ids(directory, key=id_hash_key)
             return IdIndex(directory, key=id_hash_key, needed_through=needed, recent_max=ids_in_memory_max)
 
     def _extent(self, tenant: str) -> _Extent:
@@ -315,6 +322,7 @@ class SqliteEventStore:
             if self._is_stale:
                 self._disconnect()
                 self._writing, self._reading = connect(self._directory), connect(self._directory)
+                self._recent.forget()
                 self._load()
                 self._is_stale = False
 

@@ -35,15 +35,23 @@ _parse_receipt = lru_cache(maxsize=256)(parse_instant)  # entries that were comm
 
 
 class Facts(msgspec.Struct, gc=False, frozen=True):
-    """What questions compare. Instants are microseconds since 1970 UTC; an event without a time has `received_at`."""
+    """What questions compare. `received_at` is in microseconds since 1970 UTC."""
 
     fields: Fields
-    at: int
+    time: str | None
     received_at: int
+
+    @property
+    def at(self) -> int:
+        """When it happened, in microseconds since 1970 UTC: when it was received, if the event does not say. 1 µs."""
+        try:
+            return parse_instant(self.time) if self.time else self.received_at
+        except ValueError:
+            return self.received_at
 
 
 def read_facts(entry: bytes) -> Facts | None:
-    """The facts of an entry; None when it is not readable as format 1: then only its text is. About 3 µs."""
+    """The facts of an entry; None when it is not readable as format 1: then only its text is. About 2 µs."""
     try:
         read = _ENTRY.decode(entry)
         received_at = _parse_receipt(read.received_at)
@@ -51,7 +59,7 @@ def read_facts(entry: bytes) -> Facts | None:
         return None
     event = read.event
     fields = (event.actor.id, event.action, event.resource.id if event.resource else None, event.outcome)
-    return Facts(fields, _instant(event.time, received_at), received_at)
+    return Facts(fields, event.time, received_at)
 
 
 def event_text(entry: bytes) -> bytes:
@@ -64,15 +72,8 @@ def event_text(entry: bytes) -> bytes:
 
 
 def make_frame(number: int, entries: Sequence[bytes]) -> Frame:
-    """The frame of some entries. About 9 µs an entry of 1.4 kB."""
+    """The frame of some entries. About 10 µs an entry of 1.4 kB."""
     facts = [fact for fact in map(read_facts, entries) if fact]
     terms = np.concatenate((text_terms(list(map(event_text, entries))), field_terms(fact.fields for fact in facts)))
     times = [fact.at for fact in facts] or [0]
     return Frame(number, terms, min(times), max(times))
-
-
-def _instant(time: str | None, otherwise: int) -> int:
-    try:
-        return parse_instant(time) if time else otherwise
-    except ValueError:
-        return otherwise
