@@ -24,11 +24,11 @@ class Run:
     seconds: float
     is_profiled: bool
 
-    def posts(self, batches: Iterator[list[Drawn]], *, key: str, path: str = EVENTS_PATH) -> Iterator[bytes]:
+    def posts(self, batches: Iterator[list[Drawn]], *, key: str) -> Iterator[bytes]:
         """One request for each batch, made when it is asked for; a batch of one is sent as a single object."""
         for batch in batches:
             body = b",".join(sample.body(event_id) for event_id, sample in batch)
-            yield request("POST", path, key=key, body=body if len(batch) == 1 else b"[%b]" % body)
+            yield request("POST", EVENTS_PATH, key=key, body=body if len(batch) == 1 else b"[%b]" % body)
 
     def batches(self, *, seed: int, events: int = 1 << 62, size: int = BATCH_EVENTS) -> Iterator[list[Drawn]]:
         """Events that were drawn under no other seed."""

@@ -15,6 +15,7 @@ BODY_SECONDS_MAX = 120
 BODIES_BYTES_MAX = 256 * 1024 * 1024  # of all requests whose bodies are being read, packed and unpacked
 BODY_BYTES_MAX = 32 * 1024 * 1024
 BODY_UNPACKED_BYTES_MAX = 64 * 1024 * 1024
+GZIP_MEMBERS_MAX = 10_000  # of one body; each costs time however little is in it
 BATCH_EVENTS_MAX = 10_000
 ERRORS_LISTED_MAX = 1_000
 PAGE_EVENTS_DEFAULT = 50
@@ -25,6 +26,8 @@ WAIT_SECONDS_MAX = 60
 DEAD_LETTERS_DEFAULT = 100
 DEAD_LETTERS_MAX = 1_000
 EXPORT_ENTRIES_MAX = 1_000_000
+KEY_TENANTS_MAX = 500  # that one key names; their names go into one entry of the operators' trail
+TRAIL_QUESTION_CHARS_MAX = 512  # of each parameter that the trail keeps
 TRAIL_QUESTIONS_MAX = 1_000  # different questions of one person that the operators' trail tells apart in a minute
 
 # Pages

@@ -71,7 +71,7 @@ def test_every_record_is_counted_and_found_again(
     assert (again["accepted"], again["records"]) == (0, expected)
     assert again["parked"] == first["parked"]
     parked = atp.document("dlq", "list", "--tenant", tenant)
-    assert len(parked["parked"]) <= first["parked"]
+    assert parked["count"] <= first["parked"]
 
     for index in rng.sample(range(first["accepted"]), min(first["accepted"], count(bounded=8, soak=200))):
         _find_again(atp, tenant, index)
@@ -130,9 +130,21 @@ def _all(atp: Atp, tenant: str, conditions: tuple[str, ...]) -> set[int]:
 
 def _word(event: dict[str, Any]) -> str:
     """The longest plain word of the record itself."""
-    text = json.dumps(event["data"], ensure_ascii=False)
-    words = "".join(char if char.isascii() and char.isalnum() else " " for char in text.replace("\\", "  ")).split()
+    text = " ".join(_strings(event["data"]))
+    words = "".join(char if char.isascii() and (char.isalnum() or char == "_") else " " for char in text).split()
     return max(words, key=len)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+    elif isinstance(value, str):
+        yield value
 
 
 def _plain(file: Path) -> bytes:

@@ -1,8 +1,9 @@
-"""All doors as one ASGI application: the routes, and what every answer has: measure, safe headers, errors as problems."""
+"""All doors as one ASGI application: the routes, and what every answer has: safe headers, errors as problems."""
 
 import time
 import traceback
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -10,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atp.api import events, exports, health, keys, logs, openapi, status, tenants
@@ -117,4 +118,11 @@ def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for no other"
     has_phrase = error.detail.startswith("could not ")
     detail = error.detail if has_phrase else f"could not {request.method} {request.url.path[:200]}: {error.detail}"
-    return render_status(error.status_code, detail=detail, headers=error.headers)
+    headers = {"Allow": _methods(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+    return render_status(error.status_code, detail=detail, headers=headers)
+
+
+def _methods(request: Request) -> str:
+    """What a path allows (RFC 9110 section 10.2.1): it may have several routes, and the framework names one."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in route.methods or ()}))

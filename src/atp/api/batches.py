@@ -18,6 +18,7 @@ from atp.ports.event_store import Parked
 Park = Callable[[bytes, str], Parked]
 FORMAT_OF_MEDIA = {
     "application/json": NATIVE,
+    "application/x-www-form-urlencoded": NATIVE,  # what `curl --data` says of everything
     "application/x-ndjson": NATIVE,
     "application/ndjson": NATIVE,
     "application/jsonl": NATIVE,
@@ -53,7 +54,7 @@ def media_of(content_type: str | None) -> str:
     return media
 
 
-def read_batch(body: bytes, *, media: str, format: str, formats: Formats, park: Park | None) -> Batch:
+def read_batch(body: bytes, *, media: str, format_name: str, formats: Formats, park: Park | None) -> Batch:
     """The events of a body. With `park`, what is unfit is parked; without, it refuses all with the full list.
 
     MalformedError when the body as a whole cannot be read, TooLargeError beyond `limits.BATCH_EVENTS_MAX` events.
@@ -61,8 +62,8 @@ def read_batch(body: bytes, *, media: str, format: str, formats: Formats, park: 
     """
     if not body.strip(_SPACE):
         raise MalformedError("could not read the events: the body is empty")
-    if format != NATIVE:
-        return _read_foreign(body, format, formats, park)
+    if format_name != NATIVE:
+        return _read_foreign(body, format_name, formats, park)
     try:
         events = _prepare_all(body, media)
         return Batch(events, range(len(events)))
@@ -142,10 +143,10 @@ def _sort_out(raws: list[bytes], park: Park) -> Batch:
     return batch
 
 
-def _read_foreign(body: bytes, format: str, formats: Formats, park: Park | None) -> Batch:
+def _read_foreign(body: bytes, format_name: str, formats: Formats, park: Park | None) -> Batch:
     batch, positions, occurrences = Batch(), [], Occurrences()
     unfit: list[Rejected] = []
-    for position, record in enumerate(read_records([body], format=format, formats=formats)):
+    for position, record in enumerate(read_records([body], format=format_name, formats=formats)):
         if position >= limits.BATCH_EVENTS_MAX:
             raise _too_many()
         event = convert(record, formats=formats, occurrences=occurrences)

@@ -13,6 +13,7 @@ from atp import limits
 from atp.errors import MalformedError, TooLargeError, UnavailableError
 
 _GZIP = 16 + zlib.MAX_WBITS
+_PIECE_BYTES = 64 * 1024
 _STEP_BYTES = 1024 * 1024
 
 
@@ -94,24 +95,33 @@ def unpack(packed: bytes, hold: Callable[[int], None]) -> bytes:
     `limits.BODY_UNPACKED_BYTES_MAX`.
     """
     steps: list[bytes] = []
-    size = 0
-    rest = packed
-    while rest:
+    size = at = members = 0
+    while at < len(packed):
+        members += 1
+        if members > limits.GZIP_MEMBERS_MAX:
+            raise TooLargeError(f"could not unpack the body: it has more than {limits.GZIP_MEMBERS_MAX:,} gzip members")
         member = zlib.decompressobj(_GZIP)
         while not member.eof:
-            try:
-                step = member.decompress(rest, _STEP_BYTES)
-            except zlib.error as error:
-                raise MalformedError(f"could not unpack the body: it is not gzip: {error}") from None
-            rest = member.unused_data if member.eof else member.unconsumed_tail
-            if not step and not rest and not member.eof:
-                raise MalformedError("could not unpack the body: the gzip data ends too early")
+            piece = member.unconsumed_tail or packed[at : at + _PIECE_BYTES]
+            at += 0 if member.unconsumed_tail else len(piece)
+            step = _unpack_step(member, piece)
             hold(len(step))
             steps.append(step)
             size += len(step)
             if size > limits.BODY_UNPACKED_BYTES_MAX:
                 raise _too_large(limits.BODY_UNPACKED_BYTES_MAX)
+        at -= len(member.unused_data)
     return b"".join(steps)
+
+
+def _unpack_step(member: "zlib._Decompress", piece: bytes) -> bytes:
+    try:
+        step = member.decompress(piece, _STEP_BYTES)
+    except zlib.error as error:
+        raise MalformedError(f"could not unpack the body: it is not gzip: {error}") from None
+    if not step and not piece:
+        raise MalformedError("could not unpack the body: the gzip data ends too early")
+    return step
 
 
 def _too_large(most: int) -> TooLargeError:

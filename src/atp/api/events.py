@@ -16,6 +16,7 @@ from atp.api.batches import FORMAT_OF_MEDIA, Batch, media_of, read_batch
 from atp.api.bodies import Intake
 from atp.api.gate import Gate
 from atp.errors import FieldError, MissingError
+from atp.formats.catalogue import AUTO, NATIVE
 from atp.log.append import Outcome, Receipt
 from atp.log.event import parse_instant, read_entry
 from atp.log.query import Page, Question
@@ -72,14 +73,13 @@ async def record_events(gate: Gate, intake: Intake, request: Request) -> Respons
     media = media_of(request.headers.get("content-type"))
     found = parameters.read_parameters(request, ("format", "invalid", "wait"))
     formats = gate.platform.formats
-    format = parameters.read_choice(found, "format", ("auto", *formats.names), default=FORMAT_OF_MEDIA[media])
+    format_name = parameters.read_choice(found, "format", (AUTO, *formats.names), default=FORMAT_OF_MEDIA[media])
     is_parking = parameters.read_choice(found, "invalid", ("refuse", "park"), default="refuse") == "park"
     wait_seconds = parameters.read_seconds(found, "wait", most=limits.WAIT_SECONDS_MAX)
-    read = partial(
-        read_batch, media=media, format=format, formats=formats, park=gate.platform.park if is_parking else None
-    )
+    park = gate.platform.park if is_parking else None
+    read = partial(read_batch, media=media, format_name=format_name, formats=formats, park=park)
     async with intake.body(request) as body:
-        is_quick = format == "atp" and len(body) <= _INLINE_BYTES_MAX
+        is_quick = format_name == NATIVE and len(body) <= _INLINE_BYTES_MAX
         batch = read(body) if is_quick else await asyncio.to_thread(read, body)
     future = gate.platform.record(
         batch.events, by=caller, tenant=tenant, is_parking=is_parking, parked=batch.parked
@@ -120,14 +120,16 @@ def read_question(found: dict[str, str]) -> Question:
     for name in _FIELDS:
         if found.get(name) == "":
             raise parameters.refusal(name, "is empty")
+        if len(found.get(name, "")) > limits.FIELD_CHARS_MAX:
+            raise parameters.refusal(name, f"is over {limits.FIELD_CHARS_MAX:,} characters")
     order = parameters.read_choice(found, "order", _ORDERS, default=_ORDERS[0])
     instants: dict[str, Any] = {name: _micros(found, name) for name in _INSTANTS}
     fields: dict[str, Any] = {name: found.get(name) for name in _FIELDS}
-    is_newest_first: Literal["-index", "index"] = "index" if order == "index" else "-index"
+    direction: Literal["-index", "index"] = "index" if order == "index" else "-index"
     return Question(
         **fields,
         **instants,
-        order=is_newest_first,
+        order=direction,
         limit=parameters.read_number(
             found, "limit", default=limits.PAGE_EVENTS_DEFAULT, most=limits.PAGE_EVENTS_MAX
         ),

@@ -2,8 +2,9 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -35,17 +36,15 @@ def export(gate: Gate, request: Request) -> Response:
     """The bundle of a tenant's events: by index or by time of receipt, complete; or of a question, each proven."""
     caller, tenant = gate.admit(request, "export")
     found = parameters.read_parameters(request, (*_RANGE, *_RECEIVED, *_QUESTION))
-    file = tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES_MAX)
-    try:
-        _seal(gate, file, found, caller, tenant)  # type: ignore[arg-type]
+    with ExitStack() as stack:
+        file = cast(BinaryIO, stack.enter_context(tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES_MAX)))
+        _seal(gate, file, found, caller, tenant)
         gate.act(request, "log.export", Resource(tenant, type="tenant"), dict(found), by=caller)
-    except BaseException:
-        file.close()
-        raise
+        stack.pop_all()
     length = str(file.tell())
     file.seek(0)
     headers = {"Content-Length": length, "Content-Disposition": f'attachment; filename="{tenant}.zip"'}
-    return StreamingResponse(_chunks(file), media_type="application/zip", headers=headers)  # type: ignore[arg-type]
+    return StreamingResponse(_chunks(file), media_type="application/zip", headers=headers)
 
 
 def _seal(gate: Gate, file: BinaryIO, found: dict[str, str], caller: Caller, tenant: str) -> None:

@@ -1,6 +1,7 @@
 """API keys: list, issue and revoke them; a key's text is shown once, when it is issued."""
 
 from functools import partial
+from typing import Annotated
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +13,7 @@ from atp.api.bodies import Intake
 from atp.api.gate import Gate
 from atp.api.parameters import read_parameters
 from atp.api.shapes import answer, read_shape
+from atp.limits import KEY_TENANTS_MAX
 from atp.log.event import Resource
 from atp.ports.key_store import ApiKey
 
@@ -21,7 +23,7 @@ class NewKey(msgspec.Struct, forbid_unknown_fields=True):
 
     person: str
     scopes: list[str]
-    tenants: list[str] = []
+    tenants: Annotated[list[str], msgspec.Meta(max_length=KEY_TENANTS_MAX)] = []
 
 
 class Key(msgspec.Struct, omit_defaults=True):

@@ -1,5 +1,6 @@
 """The open platform: what doors call. Each method decides access once, calls a station, and nothing else."""
 
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from atp import limits
 from atp.app.commit import Committer
 from atp.app.config import Config
 from atp.app.pipeline import Pipeline, Stores
-from atp.errors import AtpError, ConflictError, MissingError, UnavailableError
+from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError, UnavailableError
 from atp.formats.catalogue import Formats
 from atp.log.append import Heads, Outcome, Request, append, parked_record
 from atp.log.event import Event, Prepared, format_instant, parse_instant, prepare_event, read_event
@@ -28,6 +29,7 @@ from atp.tenants.access import Caller, authenticate, check_may, holder_of, issue
 from atp.tenants.names import OPERATIONS, check_tenant, origin_of
 
 _FOLLOW_PAUSE_SECONDS = 0.01
+_INDEX = re.compile(r"@[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class Platform:
     def find(self, event: str, *, by: Caller, tenant: str) -> Record:
         """One published event, by its id or as `@INDEX`. MissingError when it is not there, or not published yet."""
         reader = self.reader(tenant, by=by)
-        if event.startswith("@") and event[1:].isdecimal():
+        if _INDEX.fullmatch(event):
             return Record(int(event[1:]), reader.entry(int(event[1:])))
         size = reader.size()
         for index in self.stores.events.find(tenant, [event]).get(event, ()):
@@ -190,10 +192,16 @@ class Platform:
     def issue_key(
         self, *, person: str, scopes: Sequence[str], tenants: Sequence[str], by: Caller
     ) -> tuple[ApiKey, str]:
-        """A new key and its text, shown once."""
+        """A new key and its text, shown once. Nobody gives away more tenants than he has himself."""
         check_may(by, "admin")
         for tenant in tenants:
+            check_may(by, "admin", tenant)
             self._log(tenant)
+        if not by.covers(tenants):
+            raise ForbiddenError(
+                f"could not issue a key for all tenants: the key {by.key_id} of {by.person} is for some",
+                hint="name tenants",
+            )
         key, text = self.add_key(person=person, scopes=scopes, tenants=tenants)
         return key, text
 
@@ -210,16 +218,16 @@ class Platform:
         """The key opens nothing from now on. MissingError when there is none."""
         check_may(by, "admin")
         with self._admin:
-            if not any(key.id == key_id for key in self._keys):
+            if not any(key.id == key_id and by.covers(key.tenants) for key in self._keys):
                 raise MissingError(f"could not revoke the key {key_id!r}: there is none", hint="atp key list")
             keys = [_revoked(key, self.now()) if key.id == key_id else key for key in self._keys]
             self.stores.keys.put_api_keys(keys)
             self._keys = keys
 
     def api_keys(self, *, by: Caller) -> list[ApiKey]:
-        """Every key that was issued, without its secret."""
+        """Every key that was issued for tenants of the caller's alone, without its secret."""
         check_may(by, "admin")
-        return list(self._keys)
+        return [key for key in self._keys if by.covers(key.tenants)]
 
     def dead_letters(self, tenant: str, *, limit: int, by: Caller) -> list[Parked]:
         """The oldest parked records of a tenant."""

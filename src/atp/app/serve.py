@@ -105,7 +105,7 @@ def _run(platform: Platform, app: ASGIApp, listener: socket.socket) -> None:
 
 @contextmanager
 def _signals_after_the_end() -> Iterator[None]:
-    """The server raises a signal again that has ended it; by then it has done its work and must not kill the process."""
+    """The server raises the signal again that has ended it; by then that must not kill the process."""
     old = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from atp.errors import UnavailableError
-from atp.limits import FIELD_CHARS_MAX, TRAIL_QUESTIONS_MAX
+from atp.limits import FIELD_CHARS_MAX, TRAIL_QUESTION_CHARS_MAX, TRAIL_QUESTIONS_MAX
 from atp.log.append import Outcome
 from atp.log.event import Actor, Context, Event, Resource
 from atp.observe import Meters
@@ -72,6 +72,7 @@ class Trail:
 
     def read(self, action: str, *, person: str, tenant: str, ip: str | None, question: Mapping[str, str]) -> None:
         """Tell once a minute that a person asked this of a tenant's log. A full queue loses it, which is counted."""
+        question = {name: value[:TRAIL_QUESTION_CHARS_MAX] for name, value in question.items()}
         if self._throttle.is_full(person):
             question = MANY
         if self._throttle.is_due(person, f"{tenant} {action} {sorted(question.items())}"):

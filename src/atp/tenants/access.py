@@ -32,6 +32,10 @@ class Caller:
         """Whether this tenant exists for the caller."""
         return not self.tenants or tenant in self.tenants
 
+    def covers(self, tenants: Sequence[str]) -> bool:
+        """Whether a key for these tenants (none: for all) opens nothing that is closed to the caller."""
+        return not self.tenants or (bool(tenants) and set(tenants) <= set(self.tenants))
+
 
 ANYONE = Caller("nobody", "", ())
 """Who comes without a key."""
