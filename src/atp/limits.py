@@ -43,10 +43,22 @@ QUEUE_EVENTS_MAX = 100_000  # waiting for the group commit, over all tenants
 QUEUE_BYTES_MAX = 256 * 1024 * 1024
 GROUP_EVENTS_MAX = 20_000  # one commit group; one transaction
 GROUP_BYTES_MAX = 64 * 1024 * 1024
-BACKLOG_ENTRIES_MAX = 60_000  # durable but not yet followed by the views: beyond it commit groups wait
+LAG_SECONDS_MAX = 0.5  # an entry that no view has seen is older than this: commit groups wait
+PUBLISH_PAUSE_SECONDS = 0.02  # between two checkpoints, so that each covers what came meanwhile
 INTEGRATE_ENTRIES_MAX = 16_384  # entries of one log that one integrate step takes
 FOLLOW_ENTRIES_MAX = 8_192
 SCAN_FRAMES_MAX = 2_048  # frames that one page of a query may read before it hands out a cursor
+LOG_KEYS_MAX = 2  # that sign one log at once
+
+# Watching over itself
+INTEGRITY_STEP_ENTRIES = 4_096  # entries of one log that the standing verification takes in one step
+INTEGRITY_ROUND_SECONDS_MIN = 60.0  # from the start of one round over all logs to that of the next
+INTEGRITY_SHARE_MAX = 0.05  # of one core that the standing verification takes
+INTEGRITY_BUSY_SECONDS_MAX = 60.0  # that a busy server puts the next step off
+INTEGRITY_RUNS_MAX = 16  # verifications on demand whose reports are kept
+REASON_CHARS_MAX = 1_000  # why somebody braked
+CLOCK_BACK_SECONDS_MAX = 0.5  # that the wall clock may lose against the monotonic one before it is called a step
+CLOCK_AHEAD_SECONDS_MAX = 60.0
 
 # Units of the log: C2SP tile width; frames are what the views index and what one decompression costs
 TILE_WIDTH = 256
@@ -59,4 +71,5 @@ assert BATCH_EVENTS_MAX <= GROUP_EVENTS_MAX <= QUEUE_EVENTS_MAX
 assert BODY_BYTES_MAX + BODY_UNPACKED_BYTES_MAX <= BODIES_BYTES_MAX
 assert BODY_UNPACKED_BYTES_MAX <= GROUP_BYTES_MAX <= QUEUE_BYTES_MAX
 assert EVENT_DEPTH_MAX <= DATA_DEPTH_MAX
+assert INTEGRITY_STEP_ENTRIES % TILE_WIDTH == 0, "a step ends with a bundle"
 assert INTEGRATE_ENTRIES_MAX % TILE_WIDTH == 0 and FOLLOW_ENTRIES_MAX % FRAME_ENTRIES == 0

@@ -20,6 +20,7 @@ from atp.app.open import open_platform
 from atp.app.platform import Platform
 from atp.app.status import Counter
 from atp.app.trail import Trail
+from atp.app.wire import BoundedHead
 from atp.tenants.access import Caller
 from atp.web.pages import web_routes
 from atp.web.sessions import Sessions
@@ -66,11 +67,12 @@ class Served:
 
 
 @contextmanager
-def serving(data: Path, *, public_url: str = "") -> Iterator[Served]:
-    """Run a server on a new data directory until the block ends."""
-    opened = open_platform(Config(data, listen="127.0.0.1:0", public_url=public_url))
+def serving(data: Path, *, is_started: bool = True, **settings: Any) -> Iterator[Served]:
+    """Run a server on a new data directory until the block ends; until `platform.start()` nothing becomes durable."""
+    opened = open_platform(Config(data, listen="127.0.0.1:0", **settings))
     platform = opened.platform
-    platform.start()
+    if is_started:
+        platform.start()
     sessions = Sessions(platform.clock)
     key = opened.root_key.read_text().strip()
     try:
@@ -89,7 +91,7 @@ def _app(platform: Platform, sessions: Sessions) -> Any:
 
 @contextmanager
 def _listening(app: Any) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, http=BoundedHead, log_config=None, lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

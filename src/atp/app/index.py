@@ -23,9 +23,14 @@ def check_index(data: Path, report: Report, options: Options) -> Report:
     except AtpError as error:
         return _with(report, [log.with_level("index", _impossible(error)) for log in report.logs])
     try:
-        return _with(report, [_check(log, stores, options) for log in report.logs])
+        return check_views(report, stores, options)
     finally:
         stores.events.close()
+
+
+def check_views(report: Report, stores: Stores, options: Options) -> Report:
+    """The report with the index level of each log, by stores that are open: a server's own."""
+    return _with(report, [_check(log, stores, options) for log in report.logs])
 
 
 def _check(log: LogReport, stores: Stores, options: Options) -> LogReport:

@@ -172,9 +172,7 @@ def _salvage(data: Path, *, clock: Clock, lines: Lines) -> list[str]:
         os.close(lock)
 
 
-def _rests(
-    wreck: Wreck, data: Path, clock: Clock, losses: list[str], stopped: dict[str, str]
-) -> Iterator[Rest]:
+def _rests(wreck: Wreck, data: Path, clock: Clock, losses: list[str], stopped: dict[str, str]) -> Iterator[Rest]:
     now = format_instant(int(clock.now().timestamp() * 1_000_000))
     for left in salvage(wreck, objects=FilesystemObjectStore(data), now=now):
         if left.loss:

@@ -52,6 +52,7 @@ class Loop:
         *,
         lines: Lines,
         on_bug: Callable[[Exception], None],
+        pause_seconds: float = 0.0,
     ) -> None:
         self.name = name
         self.trouble: str | None = None
@@ -61,6 +62,8 @@ class Loop:
         self._due: set[str] = set()
         self._changed = threading.Condition()
         self._is_stopping = False
+        self._pause_seconds = pause_seconds
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -78,6 +81,7 @@ class Loop:
         with self._changed:
             self._is_stopping = True
             self._changed.notify()
+        self._ending.set()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -102,6 +106,8 @@ class Loop:
                 return
             if left:
                 self.wake(left)
+            if self._pause_seconds:
+                self._ending.wait(self._pause_seconds)
 
     def _take(self) -> set[str] | None:
         with self._changed:
@@ -142,7 +148,9 @@ class Pipeline:
         self._unshown: set[str] = set()
         self._waiters: list[tuple[str, int, Future[None]]] = []
         self._lock = threading.Lock()
-        self.publishing = Loop("publish", self._publish_step, lines=lines, on_bug=on_bug)
+        self.publishing = Loop(
+            "publish", self._publish_step, lines=lines, on_bug=on_bug, pause_seconds=limits.PUBLISH_PAUSE_SECONDS
+        )
         self.following = Loop("follow", self._follow_step, lines=lines, on_bug=on_bug)
 
     def start(self) -> None:
@@ -195,11 +203,6 @@ class Pipeline:
                 f"could not record: the log of {tenant} is stopped: {self.stopped[tenant]}",
                 hint="run atp verify, put right what it names, then start the server again",
             )
-
-    def backlog_entries(self, tenants: set[str]) -> int:
-        """How many durable entries of these logs no view has seen yet."""
-        events, models = self._stores.events, self._stores.models
-        return sum(max(0, events.size(name) - models.followed(name) * limits.FRAME_ENTRIES) for name in tenants)
 
     def _publish_step(self, due: set[str]) -> set[str]:
         began = time.perf_counter()

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from atp import limits
+from atp.app.backlog import Backlog
 from atp.app.commit import Committer
 from atp.app.config import Config
 from atp.app.pipeline import Pipeline, Stores
@@ -66,6 +67,7 @@ class Platform:
         self._admin = threading.Lock()
         self._cache = Cache()
         self._heads = Heads()
+        self._backlog = Backlog()
         self._logs = {log.tenant: log for log in stores.events.logs()}
         self._readers: dict[str, LogReader] = {}
         self._keys = stores.keys.api_keys()
@@ -277,6 +279,8 @@ class Platform:
             heads=self._heads,
         )
         self.meters.time("atp_commit_seconds", time.perf_counter() - began)
+        for tenant in {request.tenant for request in requests}:
+            self._backlog.grew(tenant, size=self.stores.events.size(tenant), at=time.monotonic())
         for outcome in outcomes:
             if isinstance(outcome, Outcome):
                 self.meters.count("atp_events_accepted", outcome.accepted)
@@ -285,16 +289,20 @@ class Platform:
         return outcomes
 
     def _await_views(self, tenants: set[str]) -> None:
-        """Let the views catch up before the next group, so that an answer is never far behind (bounded wait)."""
+        """Let the views catch up before the next group, so that an answer is never far behind the acknowledgements."""
         following = self.pipeline.following
         while (
-            self.pipeline.backlog_entries(tenants) > limits.BACKLOG_ENTRIES_MAX
+            any(self._lag_seconds(tenant) > limits.LAG_SECONDS_MAX for tenant in tenants)
             and following.trouble is None
             and self.pipeline.publishing.trouble is None
             and not tenants & self.pipeline.stopped.keys()
             and self.bug is None
         ):
             time.sleep(_FOLLOW_PAUSE_SECONDS)
+
+    def _lag_seconds(self, tenant: str) -> float:
+        followed = self.stores.models.followed(tenant)
+        return self._backlog.age_seconds(tenant, followed=followed, at=time.monotonic())
 
     def _reader(self, tenant: str) -> LogReader:
         reader = self._readers.get(tenant)

@@ -23,6 +23,11 @@ MANY = {"questions": f"more than {TRAIL_QUESTIONS_MAX} different ones in this mi
 Note = Callable[[Event], "Future[Outcome]"]
 
 
+def cut_question(question: Mapping[str, str]) -> dict[str, str]:
+    """A question as the trail keeps it: the first `TRAIL_QUESTION_CHARS_MAX` characters of each value."""
+    return {name: value[:TRAIL_QUESTION_CHARS_MAX] for name, value in question.items()}
+
+
 class Throttle:
     """Remembers what was told in the current window; at most `TRAIL_QUESTIONS_MAX` things a person."""
 
@@ -72,9 +77,7 @@ class Trail:
 
     def read(self, action: str, *, person: str, tenant: str, ip: str | None, question: Mapping[str, str]) -> None:
         """Tell once a minute that a person asked this of a tenant's log. A full queue loses it, which is counted."""
-        question = {name: value[:TRAIL_QUESTION_CHARS_MAX] for name, value in question.items()}
-        if self._throttle.is_full(person):
-            question = MANY
+        question = MANY if self._throttle.is_full(person) else cut_question(question)
         if self._throttle.is_due(person, f"{tenant} {action} {sorted(question.items())}"):
             event = self._event(action, person, Resource(tenant, type="log"), "success", ip, {"question": question})
             self._try(event)

@@ -33,7 +33,7 @@ class BoundedHead:
         self._http.data_received(data)
         if self._http.cycle is not before:
             self._disarm()
-        elif before is None or before.response_complete:
+        elif getattr(before, "response_complete", True):  # there is no cycle before the first request
             self._head_bytes += len(data)
             self._arm()
             if self._head_bytes > HEAD_BYTES_MAX:

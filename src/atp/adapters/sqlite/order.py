@@ -79,6 +79,7 @@ class SqliteEventStore:
         self._extents: dict[str, _Extent] = {}
         self._is_stale = False
         self._recent = RecentBatches()
+        self._notes: dict[str, bytes] = {}
         self._wal = WalCopier(directory, self._write_lock)
         self._writing = connect(directory)
         self._reading = connect(directory)
@@ -195,25 +196,35 @@ class SqliteEventStore:
                 self._ids.rebuild(learnt, through=self._last_seq, count=count)
 
     def checkpoint(self, tenant: str) -> bytes | None:
-        """See EventStore."""
+        """See EventStore. Read from the file once, then kept."""
         number = self._extent(tenant).number
+        if (note := self._notes.get(tenant)) is not None:
+            return note
         rows = self._query("read", f"checkpoint of {tenant!r}", "SELECT note FROM checkpoint WHERE log = ?", number)
-        return rows[0][0] if rows else None
+        note = rows[0][0] if rows else None
+        with self._write_lock:  # a swap may have committed since the row was read
+            return self._notes.setdefault(tenant, note) if note is not None else None
 
     def swap_checkpoints(self, swaps: Sequence[Swap]) -> None:
         """See EventStore."""
-        with self._write_lock, self._transaction("swap", "checkpoints") as connection:
-            for swap in swaps:
-                number = self._extent(swap.tenant).number
-                if swap.old is None:
-                    done = connection.execute(_FIRST_CHECKPOINT, (number, swap.size, swap.new))
-                else:
-                    done = connection.execute(_NEXT_CHECKPOINT, (swap.size, swap.new, number, swap.old))
-                if not done.rowcount:
-                    raise ConflictError(
-                        f"could not swap the checkpoint of {swap.tenant!r}: another one is stored",
-                        hint="read it again; another publisher is at work",
-                    )
+        with self._write_lock:
+            with self._transaction("swap", "checkpoints") as connection:
+                for swap in swaps:
+                    self._swap(connection, swap)
+            # Inside the lock and after the commit: nobody is shown a note that is not durable.
+            self._notes |= {swap.tenant: swap.new for swap in swaps}
+
+    def _swap(self, connection: sqlite3.Connection, swap: Swap) -> None:
+        number = self._extent(swap.tenant).number
+        if swap.old is None:
+            done = connection.execute(_FIRST_CHECKPOINT, (number, swap.size, swap.new))
+        else:
+            done = connection.execute(_NEXT_CHECKPOINT, (swap.size, swap.new, number, swap.old))
+        if not done.rowcount:
+            raise ConflictError(
+                f"could not swap the checkpoint of {swap.tenant!r}: another one is stored",
+                hint="read it again; another publisher is at work",
+            )
 
     def parked(self, tenant: str, *, limit: int) -> list[Parked]:
         """See EventStore."""
@@ -323,6 +334,7 @@ class SqliteEventStore:
                 self._disconnect()
                 self._writing, self._reading = connect(self._directory), connect(self._directory)
                 self._recent.forget()
+                self._notes.clear()
                 self._load()
                 self._is_stale = False
 

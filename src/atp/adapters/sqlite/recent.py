@@ -47,7 +47,9 @@ class RecentBatches:
                     break
         if not found or found[-1].first > start:
             return None
-        entries = [entry for batch in reversed(found) for entry in batch.entries] if len(found) > 1 else found[0].entries
+        entries = (
+            [entry for batch in reversed(found) for entry in batch.entries] if len(found) > 1 else found[0].entries
+        )
         cut = list(entries[start - found[-1].first : stop - found[-1].first])
         return cut if len(cut) == stop - start else None
 
