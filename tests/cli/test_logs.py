@@ -196,7 +196,7 @@ def test_bundles_are_verified_and_stand_alone(atp: Atp, filled: str, here: Path)
     assert atp("export", "--tenant", filled, "--first", 10, "--stop", 300, "-o", "range.zip").code == 4
     assert atp("export", "--tenant", filled, "--actor", "user-2", "-o", "range.zip", "--force").code == 0
     assert atp.document("verify", "range.zip")["kind"] == "bundle (selection)"
-    assert atp("export", "--tenant", filled, "--received-since", "2020-01-01T00:00:00Z", "-o", "all").code == 0
+    assert atp("export", "--tenant", filled, "--since", "2020-01-01T00:00:00Z", "-o", "all").code == 0
     assert len((here / "all/entries.ndjson").read_bytes().splitlines()) == 700
     assert atp("verify", "all").code == 0
     lines = (here / "all/entries.ndjson").read_bytes().splitlines(keepends=True)

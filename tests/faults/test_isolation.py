@@ -179,7 +179,7 @@ def test_an_event_that_may_be_a_duplicate_of_an_unreadable_one_takes_its_whole_b
     objects.gone = {bundle_key("acme", 1)}
     platform = open_platform(stores)
     outcome = platform.record(prepared(*raw_events((5_000, 300))), by=ALICE, tenant="acme")
-    with pytest.raises(MissingError):
+    with pytest.raises(TamperedError, match="there is no such object"):
         outcome.result(SECONDS_MAX)
     assert stores.events.size("acme") == 1_100
     platform.stop()

@@ -67,8 +67,8 @@ def read_batch(body: bytes, *, media: str, format_name: str, formats: Formats, p
     try:
         events = _prepare_all(body, media)
         return Batch(events, range(len(events)))
-    except (MalformedError, InvalidError):
-        if park is None:
+    except RefusedError as error:
+        if park is None or not error.errors:
             raise
     return _sort_out(_split(body, media), park)
 

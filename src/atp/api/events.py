@@ -81,9 +81,7 @@ async def record_events(gate: Gate, intake: Intake, request: Request) -> Respons
     async with intake.body(request) as body:
         is_quick = format_name == NATIVE and len(body) <= _INLINE_BYTES_MAX
         batch = read(body) if is_quick else await asyncio.to_thread(read, body)
-    future = gate.platform.record(
-        batch.events, by=caller, tenant=tenant, is_parking=is_parking, parked=batch.parked
-    )
+    future = gate.platform.record(batch.events, by=caller, tenant=tenant, is_parking=is_parking, parked=batch.parked)
     outcome = await asyncio.wrap_future(future)
     answer = _recorded(outcome, batch, is_parking)
     if wait_seconds is not None:
@@ -130,9 +128,7 @@ def read_question(found: dict[str, str]) -> Question:
         **fields,
         **instants,
         order=direction,
-        limit=parameters.read_number(
-            found, "limit", default=limits.PAGE_EVENTS_DEFAULT, most=limits.PAGE_EVENTS_MAX
-        ),
+        limit=parameters.read_number(found, "limit", default=limits.PAGE_EVENTS_DEFAULT, most=limits.PAGE_EVENTS_MAX),
         cursor=found.get("cursor"),
     )
 

@@ -14,6 +14,7 @@ from atp.api import parameters
 from atp.api.events import read_question
 from atp.api.gate import Gate
 from atp.api.parameters import refusal
+from atp.app.trail import cut_question
 from atp.log.event import Resource, parse_instant
 from atp.log.export.range import seal_range, seal_time
 from atp.log.export.selection import seal_selection
@@ -39,7 +40,7 @@ def export(gate: Gate, request: Request) -> Response:
     with ExitStack() as stack:
         file = cast(BinaryIO, stack.enter_context(tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES_MAX)))
         _seal(gate, file, found, caller, tenant)
-        gate.act(request, "log.export", Resource(tenant, type="tenant"), dict(found), by=caller)
+        gate.act(request, "log.export", Resource(tenant, type="tenant"), cut_question(found), by=caller)
         stack.pop_all()
     length = str(file.tell())
     file.seek(0)
@@ -50,7 +51,7 @@ def export(gate: Gate, request: Request) -> Response:
 def _seal(gate: Gate, file: BinaryIO, found: dict[str, str], caller: Caller, tenant: str) -> None:
     """Write the bundle that is asked for."""
     reader = gate.platform.reader(tenant, by=caller, scope="export")
-    vkeys = gate.platform.vkeys(tenant, by=caller)
+    vkeys = gate.platform.vkeys(tenant, by=caller, scope="export")
     if any(name in found for name in _RANGE):
         for name in (*_RECEIVED, *_QUESTION):
             if name in found:

@@ -18,9 +18,7 @@ def read_shape(body: bytes, shape: type[T], *, thing: str) -> T:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
         reason = str(error)
-        raise InvalidError(
-            f"could not use {thing}: {reason}", errors=[FieldError(0, "body", reason)]
-        ) from None
+        raise InvalidError(f"could not use {thing}: {reason}", errors=[FieldError(0, "body", reason)]) from None
     except (msgspec.MsgspecError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise MalformedError(f"could not read {thing}: {reason}") from None

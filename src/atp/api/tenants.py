@@ -105,9 +105,7 @@ def list_dead_letters(gate: Gate, request: Request) -> Response:
     """The oldest parked records."""
     caller, tenant = gate.admit(request, "read")
     found = parameters.read_parameters(request, ("limit",))
-    limit = parameters.read_number(
-        found, "limit", default=limits.DEAD_LETTERS_DEFAULT, most=limits.DEAD_LETTERS_MAX
-    )
+    limit = parameters.read_number(found, "limit", default=limits.DEAD_LETTERS_DEFAULT, most=limits.DEAD_LETTERS_MAX)
     records = [_dead_letter(record) for record in gate.platform.dead_letters(tenant, limit=limit, by=caller)]
     gate.read(request, "dlq.read", {}, by=caller, tenant=tenant)
     return answer(DeadLetters(records, gate.platform.stores.events.parked_count(tenant)))

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from atp import limits
+from atp.app.brakes import FREEZE, MAINTENANCE, Pulled
 from atp.app.platform import Platform
 from atp.app.status import Census, Counter
 from atp.errors import AtpError
@@ -32,11 +33,11 @@ SERVICES: dict[str, tuple[str, ...]] = {
     "startup": ("process", "order"),
     "ready": ("process", "order", "disk", "queue"),
     "gateway": ("process", "keys"),
-    "ingestion": ("process", "order", "disk", "queue"),
+    "ingestion": ("process", "order", "disk", "queue", "maintenance"),
     "projection": ("views", "view_lag"),
     "query": ("order", "view_lag"),
-    "export": ("signing", "disk"),
-    "integrity": ("logs", "signing", "publishing"),
+    "export": ("signing", "disk", "freeze"),
+    "integrity": ("logs", "verified", "signing", "publishing"),
     "policy": ("formats",),
     "relay": ("publishing", "publish_lag"),
 }
@@ -86,6 +87,9 @@ class Health:
             "publish_lag": lambda: _lag("the checkpoints", self._census().publish_lag_seconds),
             "publishing": self._publishing,
             "logs": self._logs,
+            "verified": self._verified,
+            "freeze": lambda: _braked("exports and erasure", platform.brakes.pulled(FREEZE)),
+            "maintenance": lambda: _braked("events", platform.brakes.pulled(MAINTENANCE)),
             "signing": self._signing,
             "formats": self._formats,
         }
@@ -153,6 +157,13 @@ class Health:
             return Finding("Unhealthy", f"{census.stopped} of {census.logs} logs contradict their signatures")
         return Finding("Healthy", f"{census.logs} logs, none of them stopped")
 
+    def _verified(self) -> Finding:
+        integrity = self._platform.integrity
+        if integrity.mismatches:
+            return Finding("Unhealthy", f"{len(integrity.mismatches)} logs are not as they were signed")
+        ended_at = integrity.round_ended_at
+        return Finding("Healthy", f"all logs were verified at {ended_at}" if ended_at else "no mismatch was found")
+
     def _signing(self) -> Finding:
         count = len(self._platform.stores.keys.log_keys(OPERATIONS))
         return Finding("Healthy" if count else "Unhealthy", "signing keys are readable")
@@ -166,6 +177,12 @@ def format_duration(seconds: float) -> str:
     ticks = round(seconds * 10_000_000)
     minutes, ticks = divmod(ticks, 600_000_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{ticks // 10_000_000:02d}.{ticks % 10_000_000:07d}"
+
+
+def _braked(what: str, pulled: Pulled | None) -> Finding:
+    if pulled:
+        return Finding("Degraded", f"{what} are refused since {pulled.since}")
+    return Finding("Healthy", f"{what} are not held up")
 
 
 def _lag(whose: str, seconds: float) -> Finding:

@@ -5,20 +5,22 @@ once. Where both agree bit for bit, no event is hidden from queries and none is 
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 
 from atp.app.pipeline import Stores
-from atp.errors import AtpError
+from atp.errors import AtpError, UnavailableError
 from atp.limits import FRAME_ENTRIES
 from atp.log.event import event_id, parse_instant, read_event
-from atp.log.reader import LogReader
+from atp.log.reader import Cache, LogReader
 from atp.log.terms import field_term, fold, word_term
 from atp.ports.read_models import Frame
+from atp.verify.options import Options
+from atp.verify.report import FINDINGS_MAX, Finding, LevelVerdict, LogReport, Report
 
-FINDINGS_MAX = 100
 _SUBSETS = range(1, 16)
 
 
@@ -54,6 +56,36 @@ def inspect(
             yield Difference(tenant, first, f"the view differs from entries {first} to {first + len(entries) - 1}")
         yield from _missing_ids(tenant, first, entries, stores)
         progress(first + len(entries))
+
+
+def check_views(report: Report, stores: Stores, options: Options) -> Report:
+    """A verifier's report with the index level of each of its logs, by stores that are open."""
+    return replace(report, logs=tuple(_check(log, stores, options) for log in report.logs))
+
+
+def _check(log: LogReport, stores: Stores, options: Options) -> LogReport:
+    reader = LogReader(log.name, event_store=stores.events, object_store=stores.objects, cache=Cache())
+    try:
+        size = reader.size()
+        differences = inspect(
+            log.name, reader=reader, stores=stores, progress=lambda done: options.progress(done, size)
+        )
+        found = list(islice(differences, FINDINGS_MAX))
+    except UnavailableError:
+        raise
+    except AtpError as error:  # what the log itself holds cannot be read: the other levels name the place
+        return log.with_level("index", LevelVerdict("not possible here", str(error)))
+    verdict = LevelVerdict("failed", "see the findings") if found else _reach(log.name, reader, stores)
+    return log.with_level("index", verdict, [Finding("index", "views", one.what, one.index) for one in found])
+
+
+def _reach(tenant: str, reader: LogReader, stores: Stores) -> LevelVerdict:
+    """Ok, or how far the view goes: what it does not hold is read from the log itself, so nothing is hidden."""
+    held = stores.models.followed(tenant) * FRAME_ENTRIES
+    full = reader.size() // FRAME_ENTRIES * FRAME_ENTRIES
+    if held < full:
+        return LevelVerdict("partly", f"the view lacks entries {held} to {full - 1}; serve follows them again")
+    return LevelVerdict("ok", "views and ids are what the log holds")
 
 
 def _is_viewed(tenant: str, number: int, entries: list[bytes], stores: Stores) -> bool:

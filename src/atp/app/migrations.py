@@ -36,10 +36,10 @@ def migrate(data: Path, *, newest: int = FORMAT, steps: Steps = STEPS) -> int:
 
 def _read(data: Path, newest: int) -> int:
     try:
-        text = (data / FILE).read_bytes()[:100].strip()
+        text = (data / FILE).read_bytes()[:100].decode("ascii", "replace").strip()
     except FileNotFoundError:
         return newest
-    if not text.isdigit() or int(text) > newest:
+    if not (text.isascii() and text.isdigit()) or int(text) > newest:
         raise MalformedError(
             f"could not open {data}: its format is {text[:20]!r}, this program knows up to {newest}",
             hint="use the newer program that wrote it",

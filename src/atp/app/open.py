@@ -8,6 +8,7 @@ DIR/order.db      the durable order (SQLite), DIR/ids its index of event ids
 DIR/stopped.json  logs that may not go on after a damage, and why; whoever put that right removes it
 DIR/logs          tiles, bundles, checkpoints and verifier keys of every log
 DIR/views         what queries read; rebuilt from the logs when it is gone
+DIR/evidence      what the platform found wrong with a log: the report and the signed checkpoint
 DIR/keys          signing keys and the list of API keys (0600)
 """
 

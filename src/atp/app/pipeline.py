@@ -147,6 +147,8 @@ class Pipeline:
         self._trimmed: dict[str, int] = {}
         self._unshown: set[str] = set()
         self._waiters: list[tuple[str, int, Future[None]]] = []
+        self._dropping: dict[str, Future[None]] = {}
+        self._rebuilt_at: dict[str, int] = {}  # frames that a view has to hold again before writers wait for it
         self._lock = threading.Lock()
         self.publishing = Loop(
             "publish", self._publish_step, lines=lines, on_bug=on_bug, pause_seconds=limits.PUBLISH_PAUSE_SECONDS
@@ -195,6 +197,25 @@ class Pipeline:
             else:
                 self._waiters.append((tenant, index, future))
         return future
+
+    def rebuild(self, tenant: str) -> "Future[None]":
+        """Drop the view of a log and follow the log again from its beginning; done when it is dropped.
+
+        The loop that follows does both, so a view has one writer. Until it has caught up, nobody waits for it.
+        """
+        with self._lock:
+            future = self._dropping.setdefault(tenant, Future())
+            self._rebuilt_at[tenant] = self._reader_of(tenant).size() // limits.FRAME_ENTRIES
+        self.following.wake({tenant})
+        return future
+
+    def is_rebuilding(self, tenant: str) -> bool:
+        """Whether a view was dropped and does not yet hold again what it held."""
+        due = self._rebuilt_at.get(tenant)
+        if due is None or (tenant not in self._dropping and self._stores.models.followed(tenant) >= due):
+            self._rebuilt_at.pop(tenant, None)
+            return False
+        return True
 
     def check_open(self, tenant: str) -> None:
         """UnavailableError when the log was stopped because its bytes contradict each other."""
@@ -267,6 +288,10 @@ class Pipeline:
         return {tenant for tenant, count in followed.items() if count}
 
     def _follow(self, tenant: str) -> int:
+        if tenant in self._dropping:
+            self._stores.models.clear(tenant)
+            with self._lock:
+                self._dropping.pop(tenant).set_result(None)
         return follow_once(tenant=tenant, reader=self._reader_of(tenant), read_models=self._stores.models)
 
     def _each(self, due: set[str], step: Callable[[str], Done]) -> tuple[dict[str, Done], AtpError | None]:

@@ -10,17 +10,22 @@ from dataclasses import dataclass
 
 from atp import limits
 from atp.app.backlog import Backlog
+from atp.app.brakes import PLATFORM, Brakes
+from atp.app.clock_steps import ClockSteps
 from atp.app.commit import Committer
 from atp.app.config import Config
+from atp.app.integrity import Integrity, Surroundings
+from atp.app.log_keys import LogKeys
 from atp.app.pipeline import Pipeline, Stores
+from atp.app.rounds import Rounds
+from atp.app.trail import Throttle, clock_event
 from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError, UnavailableError
 from atp.formats.catalogue import Formats
 from atp.log.append import Heads, Outcome, Request, append, parked_record
 from atp.log.event import Event, Prepared, format_instant, parse_instant, prepare_event, read_event
 from atp.log.prove import prove
 from atp.log.query import Page, Question, ask
-from atp.log.reader import Cache, LogReader, log_key
-from atp.merkle.keys import SigningKey, parse_signing_key
+from atp.log.reader import Cache, LogReader
 from atp.merkle.tlogproof import TlogProof
 from atp.observe import Lines, Meters
 from atp.ports.clock import Clock
@@ -75,18 +80,40 @@ class Platform:
             stores, reader_of=self._reader, lines=lines, meters=meters, on_bug=self._on_bug, stopped=stopped
         )
         self.committer = Committer(self._append, on_durable=self.pipeline.publishing.wake, on_bug=self._on_bug)
+        self.log_keys = LogKeys(
+            stores, clock=clock, announce=self._announce, when_published=self.pipeline.when_published
+        )
+        self.brakes = Brakes(stores, reader_of=self._reader, note=self.note, now=self.now)
+        self.integrity = Integrity(
+            stores, Surroundings(config.data, self._running_logs, self.note, self.now, clock, lines, meters)
+        )
+        self._clock_throttle = Throttle(clock)
+        self._rounds = Rounds(
+            self.integrity,
+            steps=ClockSteps(clock),
+            is_busy=self._is_busy,
+            on_step=self._on_clock_step,
+            on_bug=self._on_bug,
+            lines=lines,
+        )
 
     def start(self) -> None:
         """Recover what a crash left, then run."""
         for log in self._logs.values():
-            if self.stores.events.checkpoint(log.tenant) is None:
-                with suppress(MissingError):  # a log without keys is stopped when it is to be signed
-                    self._show_vkeys(log.tenant)
+            with suppress(MissingError):  # a log without keys is stopped when it is to be signed
+                self.log_keys.settle(log.tenant)
+        try:
+            self.brakes.load()
+        except AtpError as error:  # a trail that cannot be read takes no acts either
+            self.lines.write("error", "brakes_unknown", reason=str(error))
         self.pipeline.start()
         self.committer.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """Write what waits, end the loops, close the stores."""
+        self._rounds.stop()
+        self.integrity.stop()
         self.committer.stop()
         self.pipeline.stop()
         self.stores.events.close()
@@ -115,6 +142,7 @@ class Platform:
         check_may(by, "ingest", tenant)
         self._log(tenant)
         self._check_open(tenant)
+        self.brakes.check_open(tenant)
         return self.committer.submit(Request(tenant, by.person, events, is_parking, parked, expect or {}))
 
     def park(self, body: bytes, reason: str) -> Parked:
@@ -124,7 +152,7 @@ class Platform:
     def note(self, event: Event) -> "Future[Outcome]":
         """Write an act down in the operators' own trail; the future is done when that is durable."""
         self._check_open(OPERATIONS)
-        return self.committer.submit(Request(OPERATIONS, "atp", [prepare_event(event)]))
+        return self.committer.submit(Request(OPERATIONS, PLATFORM, [prepare_event(event)]))
 
     # --- events out
 
@@ -132,6 +160,8 @@ class Platform:
         """Read access to one tenant's published log."""
         check_may(by, scope, tenant)
         self._log(tenant)
+        if scope == "export":
+            self.brakes.check_unfrozen("export")
         return self._reader(tenant)
 
     def ask(self, question: Question, *, by: Caller, tenant: str) -> Page:
@@ -155,10 +185,10 @@ class Platform:
         """The offline proof of one event under the newest checkpoint."""
         return prove(self.find(event, by=by, tenant=tenant).index, reader=self._reader(tenant))
 
-    def vkeys(self, tenant: str, *, by: Caller) -> list[str]:
+    def vkeys(self, tenant: str, *, by: Caller, scope: str = "read") -> list[str]:
         """The public keys that the log's checkpoints verify under; two during a key change."""
-        self.reader(tenant, by=by)
-        return [parse_signing_key(key).public().vkey for key in self.stores.keys.log_keys(tenant)]
+        self.reader(tenant, by=by, scope=scope)
+        return [key.vkey for key in self.log_keys.keys(tenant)]
 
     def freshness(self, tenant: str, *, size: int, viewed_size: int) -> dict[str, float]:
         """How far an answer reaches: published entries, entries seen by the views, and the seconds between."""
@@ -186,7 +216,7 @@ class Platform:
             if tenant in self._logs:
                 raise ConflictError(f"could not create the tenant {tenant!r}: it exists", hint="atp tenant list")
             log = self._create_log(Log(tenant, origin_of(tenant, installation=self.installation), self.now()))
-            self._show_vkeys(tenant)
+            self.log_keys.show(tenant)
             self._logs[tenant] = log
         self.pipeline.add_log(tenant, log.origin)
         return log
@@ -250,11 +280,7 @@ class Platform:
 
     def _create_log(self, log: Log) -> Log:
         """The log with a key to sign it; as it stands when an earlier try made it though that seemed to fail."""
-        try:
-            self.stores.keys.log_keys(log.tenant)
-        except MissingError:
-            key = SigningKey.from_seed(self.clock.random_bytes(32), name=log.origin)
-            self.stores.keys.put_log_keys(log.tenant, [key.secret()])
+        self.log_keys.make(log.tenant, log.origin)
         try:
             self.stores.events.create_log(log)
         except (ConflictError, UnavailableError):
@@ -264,9 +290,23 @@ class Platform:
             return made
         return log
 
-    def _show_vkeys(self, tenant: str) -> None:
-        keys = [parse_signing_key(key).public() for key in self.stores.keys.log_keys(tenant)]
-        self.stores.objects.replace(log_key(tenant, "vkey"), "".join(f"{key.vkey}\n" for key in keys).encode())
+    def _announce(self, tenant: str, event: Event) -> "Future[Outcome]":
+        """Write an act that changes what a tenant's log means into that log."""
+        self._check_open(tenant)
+        return self.committer.submit(Request(tenant, event.actor.id, [prepare_event(event, reserved=True)]))
+
+    def _running_logs(self) -> list[Log]:
+        return [log for log in self._logs.values() if log.tenant not in self.pipeline.stopped]
+
+    def _is_busy(self) -> bool:
+        loops = (self.pipeline.publishing, self.pipeline.following)
+        return self.committer.waiting_events() > 0 or not all(loop.is_idle() for loop in loops)
+
+    def _on_clock_step(self, seconds: float) -> None:
+        self.lines.write("error", "clock_stepped", seconds=round(seconds, 3))
+        if OPERATIONS in self._logs and self._clock_throttle.is_due(PLATFORM, "clock"):
+            with suppress(UnavailableError):
+                self.note(clock_event(seconds, at=self.now()))
 
     def _append(self, requests: Sequence[Request]) -> list[Outcome | AtpError]:
         self._await_views({request.tenant for request in requests})
@@ -301,6 +341,8 @@ class Platform:
             time.sleep(_FOLLOW_PAUSE_SECONDS)
 
     def _lag_seconds(self, tenant: str) -> float:
+        if self.pipeline.is_rebuilding(tenant):
+            return 0.0
         followed = self.stores.models.followed(tenant)
         return self._backlog.age_seconds(tenant, followed=followed, at=time.monotonic())
 

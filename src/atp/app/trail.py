@@ -28,6 +28,12 @@ def cut_question(question: Mapping[str, str]) -> dict[str, str]:
     return {name: value[:TRAIL_QUESTION_CHARS_MAX] for name, value in question.items()}
 
 
+def clock_event(seconds: float, *, at: str) -> Event:
+    """That the wall clock was set by so many seconds."""
+    data = msgspec.Raw(msgspec.json.encode({"seconds": round(seconds, 3)}))
+    return Event(actor=Actor("atp"), action="clock.stepped", time=at, resource=Resource("clock"), data=data)
+
+
 class Throttle:
     """Remembers what was told in the current window; at most `TRAIL_QUESTIONS_MAX` things a person."""
 

@@ -29,10 +29,10 @@ _MARKS = (CHECKPOINT, VKEY, "bundle.json")  # one of these is in every export
 @click.option("--whole", is_flag=True, help="The whole log as a tlog-tiles directory; resumes what was begun there.")
 @click.option("--first", type=click.IntRange(min=0), help="From this index on.")
 @click.option("--stop", type=click.IntRange(min=0), help="Up to before this index.")
-@click.option("--received-since", help="Received at or after this time: proven to be complete.")
-@click.option("--received-until", help="Received before this time: proven to be complete.")
-@click.option("--since", help="Happened at or after this time (RFC 3339).")
-@click.option("--until", help="Happened before this time.")
+@click.option("--since", "received_since", help="Received at or after this time (RFC 3339): proven to be complete.")
+@click.option("--until", "received_until", help="Received before this time: proven to be complete.")
+@click.option("--happened-since", "since", help="Happened at or after this time, by what the events say.")
+@click.option("--happened-until", "until", help="Happened before this time.")
 @click.option("--actor")
 @click.option("--action")
 @click.option("--resource")
@@ -49,7 +49,7 @@ def command(server: Server, tenant: str, whole: bool, place: Path, force: bool, 
 
     \b
     Examples:
-      atp export --received-since 2026-01-01T00:00:00Z --received-until 2026-02-01T00:00:00Z -o january.zip
+      atp export --since 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z -o january.zip
       atp export --actor alice -o alice
       atp export --whole -o log
     """

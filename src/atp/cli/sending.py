@@ -1,4 +1,4 @@
-"""Batches -> the server, several at a time over connections of their own, answers in the order of the batches."""
+"""Batches -> the server, one after the other so that a file keeps its order; reading and converting go on meanwhile."""
 
 import base64
 import json
@@ -7,14 +7,12 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import SimpleQueue
 
 from atp.cli.batches import Batch
 from atp.cli.server import Server
 from atp.client import TRIES_MAX, Client, tenant_path
 
-CONNECTIONS = 3
-_IN_FLIGHT_MAX = 2 * CONNECTIONS
+_WAITING_MAX = 4
 
 
 @dataclass(slots=True)
@@ -37,30 +35,20 @@ class Counts:
 def send_batches(
     batches: Iterable[Batch], *, server: Server, tenant: str, counts: Counts
 ) -> Generator[None, None, None]:
-    """Send batches in order, the next ones while answers are awaited; `counts` is kept up to date after each step.
+    """Send batches in order, each while the next ones are made; `counts` is kept up to date after each step.
 
     Raises the error of the first batch that failed. What is under way then, or when the iterator is closed, is waited
     for and counted; sending it again is safe.
     """
     stopping = threading.Event()
-    clients = [server.client(tries=TRIES_MAX, sleep=stopping.wait) for _ in range(CONNECTIONS)]
-    idle = SimpleQueue[Client]()
-    for client in clients:
-        idle.put(client)
-
-    def send(batch: Batch) -> Counts:
-        client = idle.get()
-        try:
-            return send_batch(batch, client=client, tenant=tenant)
-        finally:
-            idle.put(client)
+    client = server.client(tries=TRIES_MAX, sleep=stopping.wait)
 
     waiting = deque[Future[Counts]]()
-    pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="send")
+    pool = ThreadPoolExecutor(1, thread_name_prefix="send")
     try:
         for batch in batches:
-            waiting.append(pool.submit(send, batch))
-            if len(waiting) == _IN_FLIGHT_MAX:
+            waiting.append(pool.submit(send_batch, batch, client=client, tenant=tenant))
+            if len(waiting) == _WAITING_MAX:
                 _take_first(waiting, counts)
                 yield
         while waiting:
@@ -72,8 +60,7 @@ def send_batches(
         for future in waiting:
             if not future.cancelled() and future.exception() is None:
                 counts.add(future.result())
-        for client in clients:
-            client.close()
+        client.close()
 
 
 def _take_first(waiting: deque[Future[Counts]], counts: Counts) -> None:

@@ -114,9 +114,13 @@ def _published(log: Watched, size_min: int) -> bytes:
     """The newest note, waited for until it covers so many entries, for a bounded time."""
     deadline = time.monotonic() + _PUBLISH_SECONDS_MAX
     while True:
-        note = log.checkpoint()
-        if claimed_checkpoint(note).size >= size_min or time.monotonic() > deadline:
-            return note
+        try:
+            note = log.checkpoint()
+            if claimed_checkpoint(note).size >= size_min or time.monotonic() > deadline:
+                return note
+        except MissingError:  # a new log, before its first checkpoint
+            if not size_min or time.monotonic() > deadline:
+                raise
         time.sleep(_PAUSE_SECONDS)
 
 

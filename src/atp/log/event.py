@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from atp import limits
-from atp.errors import FieldError, InvalidError, MalformedError, TooLargeError
+from atp.errors import FieldError, InvalidError, MalformedError, RefusedError, TooLargeError
 
 ENTRY_FORMAT = 1
 SCHEMA = "atp.event/1"
@@ -128,16 +128,16 @@ def prepare_array(body: bytes, *, reserved: bool = False) -> list[Prepared]:
 
 def prepare_each(raws: Sequence[bytes], *, reserved: bool = False) -> list[Prepared]:
     """Check single events, all or nothing, as `prepare_array` does."""
-    prepared, malformed, faults = [], False, []
+    prepared, kinds, faults = [], set[type[RefusedError]](), []
     for position, raw in enumerate(raws):
         try:
             prepared.append(prepare(raw, reserved=reserved))
         except (MalformedError, InvalidError, TooLargeError) as error:
-            malformed |= isinstance(error, MalformedError)
+            kinds.add(type(error))
             faults += [FieldError(position, fault.field, fault.reason) for fault in error.errors]
     if not faults:
         return prepared
-    kind = MalformedError if malformed else InvalidError
+    kind = next(kind for kind in (MalformedError, InvalidError, TooLargeError) if kind in kinds)
     first = faults[0]
     raise kind(
         f"could not accept {len({f.position for f in faults})} of {len(raws)} events: event {first.position}: "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from threading import Lock
 
-from atp.errors import MissingError
+from atp.errors import MissingError, TamperedError
 from atp.limits import FRAME_ENTRIES, TILE_WIDTH
 from atp.log import bundles
 from atp.merkle.checkpoints import Checkpoint, parse_checkpoint
@@ -52,7 +52,10 @@ class Cache:
             if (stored := self._bundles.get(key)) is not None:
                 self._bundles.move_to_end(key)
                 return stored
-        stored = objects.get(key)
+        try:
+            stored = objects.get(key)
+        except MissingError as error:  # published, so it was stored once
+            raise TamperedError(str(error), hint="run atp verify, then restore the file") from None
         with self._lock:
             self._bundles[key] = stored
             while len(self._bundles) > _CACHED_BUNDLES:

@@ -1,0 +1,1 @@
+"""The HTTP doors under test, over real sockets: what they take, what they answer, whom they let in."""
