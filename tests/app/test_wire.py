@@ -38,19 +38,23 @@ def read_all(connection: socket.socket) -> bytes:
     return received
 
 
+def is_cut_off(connection: socket.socket, head: bytes, *, piece: bytes) -> bool:
+    """Whether a head that grows beyond the bound is answered 431; what is still on its way may reset that answer."""
+    try:
+        connection.sendall(head)
+        for _ in range(HEAD_BYTES_MAX // len(piece) + 2):
+            connection.sendall(piece)
+        return read_all(connection).startswith(b"HTTP/1.1 431 ")
+    except ConnectionError:
+        return True
+
+
 def test_a_head_that_never_ends_is_cut_off(wire: socket.socket) -> None:
-    wire.sendall(REQUEST)
-    line = b"X-Long: " + b"x" * 1_000 + b"\r\n"
-    for _ in range(HEAD_BYTES_MAX // len(line) + 2):
-        wire.sendall(line)
-    assert read_all(wire).startswith(b"HTTP/1.1 431 ")
+    assert is_cut_off(wire, REQUEST, piece=b"X-Long: " + b"x" * 1_000 + b"\r\n")
 
 
 def test_one_endless_header_is_cut_off_too(wire: socket.socket) -> None:
-    wire.sendall(REQUEST + b"X-Long: ")
-    for _ in range(HEAD_BYTES_MAX // 8_192 + 1):
-        wire.sendall(b"x" * 8_192)
-    assert read_all(wire).startswith(b"HTTP/1.1 431 ")
+    assert is_cut_off(wire, REQUEST + b"X-Long: ", piece=b"x" * 8_192)
 
 
 def test_each_request_of_a_connection_has_its_own_allowance(wire: socket.socket) -> None:

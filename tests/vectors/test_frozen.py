@@ -1,6 +1,6 @@
 """A data directory of each format, as the program of its day left it: today's program opens, proves and continues it.
 
-`python -m tests.vectors.test_frozen` writes the one of the present format anew; that is done once a format, never again.
+`python -m tests.vectors.test_frozen` writes the one of the present format anew: once a format, never again.
 """
 
 import json

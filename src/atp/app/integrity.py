@@ -135,7 +135,7 @@ class Integrity:
         return self._runs[number]
 
     def stop(self) -> None:
-        """Break a run off."""
+        """Break off whatever verifies; to be called before the thread that steps is waited for."""
         self._is_stopping = True
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS_MAX)
@@ -187,12 +187,15 @@ class Integrity:
 
         def count(done: int, total: int) -> None:
             nonlocal last
-            if self._is_stopping:
-                raise UnavailableError("could not verify: the server is stopping", hint="ask again")
+            self._check_going(done, total)
             run.checked += done - last if done >= last else done
             last = done
 
         return count
+
+    def _check_going(self, done: int, total: int) -> None:
+        if self._is_stopping:
+            raise UnavailableError("could not verify: the server is stopping", hint="ask again")
 
     def _verify(self, tenant: str, *, level: Level | None, progress: Callable[[int, int], None]) -> Report:
         """The verdict of the independent verifier on the files, and that on the views."""
@@ -216,7 +219,7 @@ class Integrity:
         with suppress(UnavailableError):  # the line and the unhealthy check are there already
             self._around.note(_mismatch_event(tenant, told))
         try:
-            whole = report or self._verify(tenant, level=None, progress=lambda done, total: None)
+            whole = report or self._verify(tenant, level=None, progress=self._check_going)
             document = {"mismatch": found, "checkpoint": note.decode(errors="replace"), "report": whole.as_json()}
             name = f"{tenant}-{0 if finding.index is None else finding.index}-{found.found_at.replace(':', '')}"
             path = keep_evidence(self._around.data, name, document)

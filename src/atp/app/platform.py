@@ -112,8 +112,8 @@ class Platform:
 
     def stop(self) -> None:
         """Write what waits, end the loops, close the stores."""
-        self._rounds.stop()
         self.integrity.stop()
+        self._rounds.stop()
         self.committer.stop()
         self.pipeline.stop()
         self.stores.events.close()

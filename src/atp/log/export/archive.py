@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from atp.errors import TooLargeError
+from atp.limits import EXPORT_ENTRIES_MAX
+
 _FIRST_MOMENT = (1980, 1, 1, 0, 0, 0)  # the earliest that a .zip can say
 _MODE = 0o644 << 16
 
@@ -41,3 +44,12 @@ class Archive:
         self.add("vkey", (f"{vkey}\n".encode() for vkey in vkeys))
         self.add("bundle.json", [json.dumps(manifest, ensure_ascii=False, indent=1).encode() + b"\n"])
         self._zip.close()
+
+
+def check_count(count: int, tenant: str) -> None:
+    """TooLargeError for more entries than one bundle may hold."""
+    if count > EXPORT_ENTRIES_MAX:
+        raise TooLargeError(
+            f"could not export from {tenant}: more than {EXPORT_ENTRIES_MAX:,} entries in one bundle",
+            hint="ask for less at a time, or export --whole",
+        )

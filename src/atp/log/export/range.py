@@ -7,7 +7,7 @@ from typing import BinaryIO
 from atp.errors import MissingError
 from atp.limits import TILE_WIDTH
 from atp.log.event import format_instant, read_entry
-from atp.log.export.archive import Archive, Sealed
+from atp.log.export.archive import Archive, Sealed, check_count
 from atp.log.reader import LogReader, read_checkpoint
 from atp.merkle.encodings import format_base64
 from atp.merkle.hashes import HASH_BYTES
@@ -70,6 +70,7 @@ def _seal(
     reader: LogReader,
     vkeys: Sequence[str],
 ) -> Sealed:
+    check_count(stop - first, reader.tenant)
     checkpoint, archive = read_checkpoint(note), Archive(place)
     size, count = checkpoint.size, stop - first - sum(neighbours.values())
     archive.add("entries.ndjson", _lines(first, stop, reader))

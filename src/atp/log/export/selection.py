@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from atp.limits import PAGE_EVENTS_MAX
-from atp.log.export.archive import Archive, Sealed
+from atp.log.export.archive import Archive, Sealed, check_count
 from atp.log.export.range import FORMAT
 from atp.log.query import Question, ask
 from atp.log.reader import LogReader, read_checkpoint
@@ -71,6 +71,7 @@ class _Found:
             page = ask(question, tenant=self._reader.tenant, reader=self._reader, read_models=self._read_models)
             self.viewed_size = page.viewed_size
             self.indexes += (index for index, _ in page.events)
+            check_count(len(self.indexes), self._reader.tenant)
             yield b"".join(entry + b"\n" for _, entry in page.events)
             question = replace(question, cursor=page.next) if page.next else None
 
