@@ -86,6 +86,7 @@ def test_damage_is_an_alarm_once_that_names_the_file_and_the_first_entry(tmp_pat
         assert health(platform) == "Unhealthy"
         until(lambda: told(platform, "integrity.mismatch"))
         (event,) = told(platform, "integrity.mismatch")
+        assert event["data"]["segment"] == "default/0"
         assert event["resource"] == "default" and event["data"]["index"] == index and place in event["data"]["file"]
         assert "atp_integrity_mismatches_total 1" in platform.meters.render()
     (line,) = [line for line in map(json.loads, said.getvalue().splitlines()) if line["what"] == "integrity_mismatch"]
@@ -94,6 +95,17 @@ def test_damage_is_an_alarm_once_that_names_the_file_and_the_first_entry(tmp_pat
     document = json.loads(evidence.read_bytes())
     assert document["checkpoint"].startswith("example.org/default\n1300\n") and document["report"]["tampered"]
     assert document["mismatch"]["index"] == index and evidence.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_log_that_is_stopped_already_is_verified_and_leaves_evidence_too(tmp_path: Path) -> None:
+    clock = FrozenClock()
+    with running(tmp_path, clock=clock) as platform:
+        record(platform, range(SIZE), is_followed=True)
+        platform.pipeline.stopped["default"] = "its bytes contradict each other"
+        (tmp_path / BUNDLE).unlink()
+        walk(platform, clock)
+        assert platform.integrity.mismatches["default"].index == 512
+        assert list((tmp_path / "evidence").iterdir())
 
 
 def test_a_view_that_hides_an_entry_is_a_mismatch(tmp_path: Path) -> None:

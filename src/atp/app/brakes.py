@@ -18,10 +18,9 @@ from atp.log.append import Outcome
 from atp.log.event import Actor, Context, Event, Resource, read_event
 from atp.log.query import Question, ask
 from atp.log.reader import LogReader
+from atp.tenants.access import PLATFORM
 from atp.tenants.names import OPERATIONS
 
-PLATFORM = "atp"
-"""Who delivers the platform's own events: `by` of their entries. What others send is no brake."""
 _RETRY_SECONDS = 10
 _WAIT_SECONDS_MAX = 10.0
 

@@ -70,6 +70,9 @@ class Patrol:
                 entries += reader.entries(first, min(first + TILE_WIDTH, stop))
             except _DAMAGE as error:
                 return Finding("payload", self._bundle(first), str(error), first, min(first + TILE_WIDTH, stop))
+        if len(entries) < stop - start:
+            first = start + len(entries)
+            return Finding("payload", self._bundle(first), "the order does not hold it", first, stop)
         grown, full = self._edge.extended(leaf_hashes(entries))
         finding = next((found for tile, data in full.items() if (found := self._compare(tile, data))), None)
         finding = finding or (self._check_root(grown) if stop == self.size else None)

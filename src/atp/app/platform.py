@@ -85,7 +85,8 @@ class Platform:
         )
         self.brakes = Brakes(stores, reader_of=self._reader, note=self.note, now=self.now)
         self.integrity = Integrity(
-            stores, Surroundings(config.data, self._running_logs, self.note, self.now, clock, lines, meters)
+            stores,
+            Surroundings(config.data, lambda: list(self._logs.values()), self.note, self.now, clock, lines, meters),
         )
         self._clock_throttle = Throttle(clock)
         self._rounds = Rounds(
@@ -294,9 +295,6 @@ class Platform:
         """Write an act that changes what a tenant's log means into that log."""
         self._check_open(tenant)
         return self.committer.submit(Request(tenant, event.actor.id, [prepare_event(event, reserved=True)]))
-
-    def _running_logs(self) -> list[Log]:
-        return [log for log in self._logs.values() if log.tenant not in self.pipeline.stopped]
 
     def _is_busy(self) -> bool:
         loops = (self.pipeline.publishing, self.pipeline.following)

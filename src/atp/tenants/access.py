@@ -15,6 +15,8 @@ from atp.ports.key_store import ApiKey
 
 SCOPES = ("ingest", "read", "export", "admin")
 ROOT = "root"
+PLATFORM = "atp"
+"""Who delivers what the platform itself writes down: no person may be called so."""
 _KEY = re.compile(r"atp_([0-9a-f]{12})_([0-9a-f]{64})")
 _PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 
@@ -45,7 +47,7 @@ def issue_key(
     *, person: str, scopes: Sequence[str], tenants: Sequence[str], created_at: str, random: bytes
 ) -> tuple[ApiKey, str]:
     """A new key and its text, which is shown once. `random` is 38 unpredictable bytes. InvalidError on bad names."""
-    if not _PERSON.fullmatch(person):
+    if not _PERSON.fullmatch(person) or person == PLATFORM:
         raise InvalidError(
             f"could not issue a key: person {person!r} is not a name", hint="letters, digits and . _ @ + -"
         )

@@ -7,8 +7,8 @@ note)`.
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class Order:
             "SELECT number, tenant, origin, coalesce(size, 0), note FROM log LEFT JOIN checkpoint"
             " ON checkpoint.log = log.number ORDER BY number"
         )
-        return [OrderedLog(*_typed(row, (int, str, str, int, (bytes, type(None))))) for row in rows]
+        return [OrderedLog(*_typed(row, (int, str, str, int, (bytes, type(None))))) for row in list(rows)]
 
     def stray_rows(self) -> int:
         """How many batches and checkpoints belong to no log."""
@@ -80,10 +80,11 @@ class Order:
         rows = self._rows(
             "SELECT first, count, entries, ids, crc FROM batch WHERE log = ? ORDER BY first, seq", (number,)
         )
-        for row in rows:
-            yield _batch(*_typed(row, (int, int, bytes, bytes, int)))
+        with closing(rows):  # before the connection is: a row that cannot be used ends this in the middle
+            for row in rows:
+                yield _batch(*_typed(row, (int, int, bytes, bytes, int)))
 
-    def _rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> Generator[tuple[Any, ...], None, None]:
         try:
             yield from self._connection.execute(query, values)
         except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:

@@ -127,15 +127,16 @@ class ViewFiles:
 
     def forget_block(self, number: int) -> None:
         """Let a damaged block no longer have its number: it and what stands behind it is not counted."""
-        self._write(b"\xff" * _TAIL_BYTES, (number + 1) * BLOCK.itemsize - _TAIL_BYTES)
+        with suppress(FileNotFoundError):  # dropped meanwhile, to be followed again
+            self._write(b"\xff" * _TAIL_BYTES, (number + 1) * BLOCK.itemsize - _TAIL_BYTES, may_create=False)
 
     def remove(self) -> None:
         """Remove both files."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self._directory)
 
-    def _write(self, data: bytes, offset: int) -> None:
-        descriptor = os.open(self._sealed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _write(self, data: bytes, offset: int, *, may_create: bool = True) -> None:
+        descriptor = os.open(self._sealed, os.O_RDWR | (os.O_CREAT if may_create else 0) | os.O_CLOEXEC, 0o600)
         with open(descriptor, "r+b") as file:
             file.seek(offset)
             file.write(data)
