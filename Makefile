@@ -8,6 +8,9 @@ LOCKED := --require-hashes --only-binary :all: --requirement
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --only-binary :all: --no-annotate --custom-compile-command 'make lock'
 
+# Tests that start servers and keepers by the dozen: `make test` runs them.
+DOORS := api cli contracts web
+
 .DEFAULT_GOAL := help
 .PHONY: help run test soak check lint bench tools lock clean
 
@@ -24,8 +27,8 @@ test: tools ## every kind of test with bounded counts, then the lint (ATP_SEED=N
 soak: tools ## the same tests with the acceptance counts: hours, not minutes
 	@ATP_SOAK=1 ATP_SEED=$(ATP_SEED) $(BIN)/python -m pytest --timeout 14400
 
-check: lint ## format, lint, types, contracts, fast tests: under a minute, offline
-	@ATP_SEED=$(ATP_SEED) $(BIN)/python -m pytest -m 'not whole and not slow' --timeout 20
+check: lint ## format, lint, types, contracts, fast tests below the doors: under a minute, offline
+	@ATP_SEED=$(ATP_SEED) $(BIN)/python -m pytest -m 'not whole and not slow' --timeout 20 $(DOORS:%=--ignore=tests/%)
 
 lint: .venv/dev.stamp ## format, lint, types and import contracts alone
 	@$(BIN)/ruff format --check --quiet . || { echo 'hint: .venv/bin/ruff format .'; exit 1; }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from atp import limits
 from atp.app.backlog import Backlog
-from atp.app.brakes import PLATFORM, Brakes
+from atp.app.brakes import Brakes
 from atp.app.clock_steps import ClockSteps
 from atp.app.commit import Committer
 from atp.app.config import Config
@@ -31,7 +31,7 @@ from atp.observe import Lines, Meters
 from atp.ports.clock import Clock
 from atp.ports.event_store import Log, Parked
 from atp.ports.key_store import ApiKey
-from atp.tenants.access import Caller, authenticate, check_may, holder_of, issue_key, missing_tenant
+from atp.tenants.access import PLATFORM, Caller, authenticate, check_may, holder_of, issue_key, missing_tenant
 from atp.tenants.names import OPERATIONS, check_tenant, origin_of
 
 _FOLLOW_PAUSE_SECONDS = 0.01
