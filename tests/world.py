@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from atp.adapters.memory import FrozenClock, MemoryEventStore, MemoryKeyStore, MemoryObjectStore
 from atp.errors import AtpError
 from atp.log.append import Heads, Outcome, Request, append
-from atp.log.event import Event, Prepared, prepare
+from atp.log.event import Prepared, prepare
 from atp.log.integrate import integrate_once, load_edge
 from atp.log.publish import publish_once
 from atp.log.reader import Cache, LogReader
@@ -74,6 +74,3 @@ def raw_events(numbers: Sequence[int]) -> list[bytes]:
 
 def prepared(*raws: bytes) -> list[Prepared]:
     return [prepare(raw) for raw in raws]
-
-
-__all__ = ["Event", "World", "prepared", "raw_event", "raw_events"]

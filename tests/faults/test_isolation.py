@@ -187,7 +187,7 @@ def test_an_event_that_may_be_a_duplicate_of_an_unreadable_one_takes_its_whole_b
 
 def test_a_client_that_goes_away_harms_nobody() -> None:
     platform = make_platform(memory())
-    platform.add_tenant("acme", by="root")
+    platform.add_tenant("acme")
     gone = platform.record(prepared(raw_event(1)), by=ALICE, tenant="acme")
     waiting = platform.pipeline.when_published("acme", 0)
     assert not gone.cancel() and waiting.cancel()

@@ -1,7 +1,7 @@
 """Opening a data directory: the one place that knows which adapter keeps which promise.
 
 DIR/FORMAT        the format's number; a newer one is refused
-DIR/lock          held by the one server on this directory
+DIR/order.lock    held by the one server on this directory
 DIR/installation  what new origins begin with, drawn or configured at the first start
 DIR/root.key      the first API key (0600)
 DIR/order.db      the durable order (SQLite), DIR/ids its index of event ids
@@ -141,7 +141,7 @@ def _furnish(platform: Platform, root_key: Path) -> bool:
     names = {log.tenant for log in platform.stores.events.logs()}
     for tenant in (DEFAULT, OPERATIONS):
         if tenant not in names:
-            platform.add_tenant(tenant, by=ROOT)
+            platform.add_tenant(tenant)
     if root_key.exists():
         return False
     _, text = platform.add_key(person=ROOT, scopes=SCOPES, tenants=())

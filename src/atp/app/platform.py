@@ -40,7 +40,7 @@ _INDEX = re.compile(r"@[0-9]{1,18}")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One published event: its place, when it was received and by whom, the event, and the entry's bytes."""
+    """One published event: its place, and the entry's bytes."""
 
     index: int
     entry: bytes
@@ -208,9 +208,9 @@ class Platform:
     def create_tenant(self, tenant: str, *, by: Caller) -> Log:
         """A new tenant with an empty log, its own key and origin. ConflictError when it exists."""
         check_may(by, "admin", tenant)
-        return self.add_tenant(tenant, by=by.person)
+        return self.add_tenant(tenant)
 
-    def add_tenant(self, tenant: str, *, by: str) -> Log:
+    def add_tenant(self, tenant: str) -> Log:
         """Create a log without asking who may: for the first start."""
         check_tenant(tenant)
         with self._admin:

@@ -23,7 +23,7 @@ from atp.errors import FieldError, InvalidError, MalformedError, RefusedError, T
 
 ENTRY_FORMAT = 1
 SCHEMA = "atp.event/1"
-EVENT_ID = r"^[A-Za-z0-9._:@+=~/\-]{1,200}$"
+EVENT_ID = rf"^[A-Za-z0-9._:@+=~/\-]{{1,{limits.EVENT_ID_CHARS_MAX}}}$"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)")
 
