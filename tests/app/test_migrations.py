@@ -9,7 +9,7 @@ from atp.errors import MalformedError, UnavailableError
 
 
 def test_a_new_directory_gets_the_newest_format(tmp_path: Path) -> None:
-    assert migrate(tmp_path) == FORMAT
+    assert migrate(tmp_path, steps={}) == FORMAT
     assert (tmp_path / "FORMAT").read_text() == f"{FORMAT}\n"
 
 
@@ -42,9 +42,9 @@ def test_a_step_that_fails_is_taken_again_and_the_one_before_it_is_not(tmp_path:
     assert taken == [1, 2, 2]
 
 
-@pytest.mark.parametrize("text", ["2\n", "99", "", "one", "-1", "1.0"])
+@pytest.mark.parametrize("text", ["3\n", "99", "", "one", "-1", "1.0"])
 def test_a_format_of_the_future_or_of_nobody_is_refused_and_left_alone(tmp_path: Path, text: str) -> None:
     (tmp_path / "FORMAT").write_text(text)
-    with pytest.raises(MalformedError, match="this program knows up to 1"):
-        migrate(tmp_path)
+    with pytest.raises(MalformedError, match="this program knows up to 2"):
+        migrate(tmp_path, steps={})
     assert (tmp_path / "FORMAT").read_text() == text

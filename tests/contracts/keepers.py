@@ -1,9 +1,10 @@
 """The keepers under test: how each is opened on the same stored state, and what it does that others do not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from atp.merkle.hashes import leaf_hashes
 from atp.ports.event_store import Batch, EventStore, Log
 
 ADMITS_ONE_OPENER = "admits one opener"
@@ -52,7 +53,11 @@ def event_id(tenant: str, index: int) -> str:
 
 def batch(tenant: str, first: int, count: int) -> Batch:
     indexes = range(first, first + count)
-    return Batch(tenant, first, [entry(tenant, k) for k in indexes], [event_id(tenant, k) for k in indexes])
+    return batch_of(tenant, first, [entry(tenant, k) for k in indexes], [event_id(tenant, k) for k in indexes])
+
+
+def batch_of(tenant: str, first: int, entries: Sequence[bytes], ids: Sequence[str]) -> Batch:
+    return Batch(tenant, first, entries, leaf_hashes(entries), ids)
 
 
 def filled(store: EventStore, tenant: str, *sizes: int) -> None:

@@ -6,13 +6,17 @@ from collections.abc import Callable
 import pytest
 
 from atp.errors import AtpError, ConflictError, MissingError, TooLargeError, UnavailableError
-from atp.ports.event_store import Batch, EventStore, Log, Parked, Swap
+from atp.limits import TILE_WIDTH
+from atp.log.bundles import pack_bundle
+from atp.merkle.hashes import leaf_hashes
+from atp.ports.event_store import EventStore, Log, Parked, Swap
 from tests.contracts.keepers import (
     ADMITS_ONE_OPENER,
     IS_EXACT,
     IS_STRICT,
     Keeper,
     batch,
+    batch_of,
     check_whole,
     entry,
     event_id,
@@ -99,9 +103,9 @@ def test_the_longest_entry_is_stored_and_a_longer_one_refused(event_stores: Keep
     store = event_stores.open()
     store.create_log(log("acme"))
     longest = b"\xff" * 65_535
-    store.append([Batch("acme", 0, [longest], ["a"])], {})
+    store.append([batch_of("acme", 0, [longest], ["a"])], {})
     with pytest.raises(ValueError if IS_STRICT in event_stores.tags else TooLargeError):
-        store.append([Batch("acme", 1, [b"fits", longest + b"!"], ["b", "c"])], {})
+        store.append([batch_of("acme", 1, [b"fits", longest + b"!"], ["b", "c"])], {})
     assert store.read("acme", start=0, stop=9) == [longest]
 
 
@@ -151,7 +155,7 @@ def test_one_of_two_writers_at_the_same_index_is_refused(event_stores: Keepers) 
 
     def write(writer: int) -> None:
         try:
-            store.append([Batch("acme", 1, [b"%d" % writer], [f"by {writer}"])], {})
+            store.append([batch_of("acme", 1, [b"%d" % writer], [f"by {writer}"])], {})
             wrote.append(writer)
         except ConflictError:
             pass
@@ -188,7 +192,7 @@ def test_ids_and_entries_of_a_batch_are_of_one_number(event_stores: Keepers) -> 
     store = event_stores.open()
     store.create_log(log("acme"))
     with pytest.raises(ValueError):
-        store.append([Batch("acme", 0, [b"1", b"2"], ["one"])], {})
+        store.append([batch_of("acme", 0, [b"1", b"2"], ["one"])], {})
     check_whole(store, "acme", size=0)
 
 
@@ -206,8 +210,8 @@ def test_an_unknown_id_is_left_out(event_stores: Keepers) -> None:
 def test_an_id_that_stands_twice_is_found_at_both_indexes(event_stores: Keepers) -> None:
     store = event_stores.open()
     store.create_log(log("acme"))
-    store.append([Batch("acme", 0, [b"1", b"2", b"3"], ["same", "other", "same"])], {})
-    store.append([Batch("acme", 3, [b"4"] * 9, ["same"] * 9)], {})
+    store.append([batch_of("acme", 0, [b"1", b"2", b"3"], ["same", "other", "same"])], {})
+    store.append([batch_of("acme", 3, [b"4"] * 9, ["same"] * 9)], {})
     expected = [0, 2, *range(3, 12)]
     assert [k for k in store.find("acme", ["same", "same"])["same"] if k != 1] == expected
     assert [k for k in event_stores.reopen(store).find("acme", ["same"])["same"] if k != 1] == expected
@@ -217,9 +221,27 @@ def test_any_text_is_an_id(event_stores: Keepers) -> None:
     store = event_stores.open()
     store.create_log(log("acme"))
     ids = ["", " ", "ä", "\U0001f600", "x" * 5_000, "a'b\"c", "%s", "{}"]
-    store.append([Batch("acme", 0, [b"entry"] * len(ids), ids)], {})
+    store.append([batch_of("acme", 0, [b"entry"] * len(ids), ids)], {})
     found = event_stores.reopen(store).find("acme", ids)
     assert [index in found[one] for index, one in enumerate(ids)] == [True] * len(ids)
+
+
+BATCHES = [[600], [1] * 300, [100, 200, 300, 7], [64] * 9, [250, 6, 256, 40]]
+
+
+@pytest.mark.parametrize("sizes", BATCHES, ids=lambda sizes: f"{len(sizes)}")
+def test_leaves_and_bundles_are_those_of_the_entries_however_they_came(event_stores: Keepers, sizes: list[int]) -> None:
+    store = event_stores.open()
+    filled(store, "acme", *sizes)
+    entries = [entry("acme", index) for index in range(sum(sizes))]
+    for _ in range(2):
+        assert store.leaves("acme", start=0, stop=sum(sizes) + 9) == leaf_hashes(entries)
+        assert store.leaves("acme", start=255, stop=257) == leaf_hashes(entries[255:257])
+        full = len(entries) // TILE_WIDTH
+        packed = [pack_bundle(entries[n * TILE_WIDTH : (n + 1) * TILE_WIDTH]) for n in range(full)]
+        assert store.bundles("acme", start=0, stop=full) == packed
+        assert store.bundles("acme", start=full, stop=full) == store.leaves("acme", start=9, stop=9) == []
+        store = event_stores.reopen(store)
 
 
 def test_trimmed_entries_are_missing_and_the_others_stay(event_stores: Keepers) -> None:

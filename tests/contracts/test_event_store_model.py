@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from atp.adapters.memory import MemoryEventStore
 from atp.adapters.sqlite import open_order
 from atp.errors import ConflictError
-from atp.ports.event_store import Batch, EventStore, Swap
-from tests.contracts.keepers import Keeper, log
+from atp.ports.event_store import EventStore, Swap
+from tests.contracts.keepers import Keeper, batch_of, log
 
 TENANTS = ("a", "b")
 
@@ -85,7 +85,7 @@ def play(keeper: Keeper[EventStore], story: list[Append | Act]) -> None:
 def append(store: EventStore, model: Model, step: Append) -> None:
     ids = [f"id {number}" for number in step.ids[: len(step.entries)]]
     try:
-        store.append([Batch(step.tenant, len(model.entries) + step.off_by, step.entries, ids)], {})
+        store.append([batch_of(step.tenant, len(model.entries) + step.off_by, step.entries, ids)], {})
     except ConflictError:
         assert step.off_by
         return

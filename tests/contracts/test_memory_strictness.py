@@ -6,15 +6,15 @@ import pytest
 
 from atp.adapters.memory import MemoryEventStore, MemoryKeyStore, MemoryObjectStore
 from atp.errors import UnavailableError
-from atp.ports.event_store import Batch, Swap
-from tests.contracts.keepers import filled
+from atp.ports.event_store import Swap
+from tests.contracts.keepers import batch_of, filled
 
 MISUSES: dict[str, Callable[[MemoryEventStore], object]] = {
     "trimming what no checkpoint covers": lambda store: store.trim({"acme": 6}),
     "a checkpoint beyond the log": lambda store: store.swap_checkpoints([Swap("acme", b"5", b"9", 9)]),
     "a checkpoint that goes back": lambda store: store.swap_checkpoints([Swap("acme", b"5", b"4", 4)]),
     "two checkpoints of one log": lambda store: store.swap_checkpoints([Swap("acme", b"5", b"6", 6)] * 2),
-    "an entry too long": lambda store: store.append([Batch("acme", 8, [b"x" * 65_536], ["x"])], {}),
+    "an entry too long": lambda store: store.append([batch_of("acme", 8, [b"x" * 65_536], ["x"])], {}),
     "ids with a gap": lambda store: store.learn_ids([("acme", 1, ["x"] * 7)]),
     "ids of no entry": lambda store: store.learn_ids([("acme", 0, ["x"] * 9)]),
 }

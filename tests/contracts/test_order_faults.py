@@ -12,7 +12,7 @@ import pytest
 from atp.adapters.sqlite import open_order
 from atp.errors import AtpError, TamperedError, UnavailableError
 from atp.ports.event_store import Batch, Swap
-from tests.contracts.keepers import batch, check_whole, entry, event_id, filled, log
+from tests.contracts.keepers import batch, batch_of, check_whole, entry, event_id, filled, log
 from tests.contracts.machine import killed_after, small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +77,7 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
             store.append([batch("acme", 1, 1)], {})
 
 
-@pytest.mark.parametrize("blob", ["entries", "ids"])
+@pytest.mark.parametrize("blob", ["entries", "leaves", "ids"])
 def test_a_flipped_byte_is_named_by_the_first_index_of_its_batch(tmp_path: Path, blob: str, rng: Random) -> None:
     checkpointed(tmp_path, *[10] * 9)
     connection = sqlite3.connect(tmp_path / "order.db")
@@ -139,7 +139,7 @@ def test_a_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
 
 def test_another_version_of_the_schema_is_left_alone(tmp_path: Path) -> None:
     checkpointed(tmp_path, 10)
-    execute(tmp_path, "UPDATE meta SET value = 2 WHERE key = 'schema'")
+    execute(tmp_path, "UPDATE meta SET value = 3 WHERE key = 'schema'")
     with pytest.raises(UnavailableError) as error:
         open_order(tmp_path)
     check_hinted(error, "schema")
@@ -242,7 +242,7 @@ def test_a_full_disk_refuses_and_an_emptied_one_goes_on(tmp_path: Path) -> None:
 
 
 def big(index: int) -> Batch:
-    return Batch("acme", index, [b"x" * 60_000], [event_id("acme", index)])
+    return batch_of("acme", index, [b"x" * 60_000], [event_id("acme", index)])
 
 
 def test_a_commit_that_was_kept_though_it_failed_is_seen_by_the_next_call(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_commit_that_was_kept_though_it_failed_is_seen_by_the_next_call(tmp_pa
         store = open_order(disk.path / "data")
         disk.fill()
         with pytest.raises(UnavailableError):
-            store.append([Batch("acme", 30, [b"x" * 60_000] * 150, ["never"] * 150)], {})
+            store.append([batch_of("acme", 30, [b"x" * 60_000] * 150, ["never"] * 150)], {})
         disk.free()
         connection = sqlite3.connect(disk.path / "data" / "order.db", isolation_level=None)
         connection.execute("ATTACH ? AS twin", (str(tmp_path / "twin" / "order.db"),))

@@ -50,6 +50,8 @@ class FaultyEventStore:
         self.size = inner.size
         self.held_from = inner.held_from
         self.read = inner.read
+        self.leaves = inner.leaves
+        self.bundles = inner.bundles
         self.find = inner.find
         self.is_missing_ids = inner.is_missing_ids
         self.checkpoint = inner.checkpoint

@@ -38,7 +38,7 @@ def embedded(path: Path) -> Iterator[Callable[[], Stores]]:
     def reopen() -> Stores:
         return Stores(open_order(path), FilesystemObjectStore(path), Signatures(path / "views"), FileKeyStore(path))
 
-    (path / "FORMAT").write_text("1\n")
+    (path / "FORMAT").write_text("2\n")
     yield reopen
     report = check_place(str(path), Options())
     assert not report.is_tampered, report.as_text()

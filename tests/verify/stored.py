@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from atp.limits import FRAME_ENTRIES, TILE_WIDTH
@@ -33,11 +34,12 @@ ORIGIN = KEY.name
 TENANT = "acme"
 BEGIN = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
 _PACKED = {zstd.CompressionParameter.compression_level: 3, zstd.CompressionParameter.checksum_flag: 1}
+BATCH_COLUMNS = "(log, first, count, entries, leaves, ids, crc)"
 _SCHEMA = """
 CREATE TABLE log(number INTEGER PRIMARY KEY, tenant TEXT UNIQUE NOT NULL, origin TEXT UNIQUE NOT NULL,
     created_at TEXT NOT NULL);
 CREATE TABLE batch(seq INTEGER PRIMARY KEY AUTOINCREMENT, log INTEGER NOT NULL, first INTEGER NOT NULL,
-    count INTEGER NOT NULL, entries BLOB NOT NULL, ids BLOB NOT NULL, crc INTEGER NOT NULL);
+    count INTEGER NOT NULL, entries BLOB NOT NULL, leaves BLOB NOT NULL, ids BLOB NOT NULL, crc INTEGER NOT NULL);
 CREATE UNIQUE INDEX batch_order ON batch(log, first);
 CREATE TABLE checkpoint(log INTEGER PRIMARY KEY, size INTEGER NOT NULL, note BLOB NOT NULL);
 """
@@ -88,8 +90,11 @@ def tiles_of(stored: Sequence[bytes]) -> dict[Tile, bytes]:
 
 def pack(stored: Sequence[bytes]) -> bytes:
     """A full bundle as a data directory stores it."""
-    parts = (stored[at : at + FRAME_ENTRIES] for at in range(0, TILE_WIDTH, FRAME_ENTRIES))
-    return b"".join(zstd.compress(encode_entries(part), options=_PACKED) for part in parts)
+    return b"".join(_frame(stored[at : at + FRAME_ENTRIES]) for at in range(0, TILE_WIDTH, FRAME_ENTRIES))
+
+
+def _frame(stored: Sequence[bytes]) -> bytes:
+    return zstd.compress(encode_entries(stored), options=_PACKED)
 
 
 def unpack(data: bytes) -> bytes:
@@ -148,7 +153,7 @@ def write_place(
     """
     size = len(stored) if published is None else published
     place = Place(path, list(stored))
-    write_file(path / "FORMAT", b"1\n")
+    write_file(path / "FORMAT", b"2\n")
     write_file(path / "keys" / "log" / f"{TENANT}.key", f"{key.secret()}\n".encode())
     write_file(place.log / "vkey", f"{key.public().vkey}\n".encode())
     for tile, data in tiles_of(stored).items():
@@ -168,7 +173,7 @@ def _write_order(place: Place, *, first: int, size: int, batch: int, key: Signin
         connection.execute("INSERT INTO log VALUES (1, ?, ?, ?)", (TENANT, ORIGIN, instant(0)))
         for start in range(first, len(place.entries), batch):
             connection.execute(
-                "INSERT INTO batch(log, first, count, entries, ids, crc) VALUES (1, ?, ?, ?, ?, ?)",
+                f"INSERT INTO batch{BATCH_COLUMNS} VALUES (1, ?, ?, ?, ?, ?, ?)",
                 batch_row(start, place.entries[start : start + batch]),
             )
         row = (size, note(place.entries[:size], key=key))
@@ -176,10 +181,13 @@ def _write_order(place: Place, *, first: int, size: int, batch: int, key: Signin
     connection.close()
 
 
-def batch_row(first: int, stored: Sequence[bytes]) -> tuple[int, int, bytes, bytes, int]:
-    packed = encode_entries(stored)
+def batch_row(first: int, stored: Sequence[bytes]) -> tuple[int, int, bytes, bytes, bytes, int]:
+    """A row of the order: frames that end where those of the log do, leaf hashes, hashes of ids, and their CRC."""
+    cuts = [0, *range(FRAME_ENTRIES - first % FRAME_ENTRIES, len(stored), FRAME_ENTRIES), len(stored)]
+    packed = b"".join(_frame(stored[start:stop]) for start, stop in pairwise(cuts))
+    leaves = b"".join(leaf_hashes(stored))
     ids = random.Random(first).randbytes(8 * len(stored))
-    return first, len(stored), packed, ids, zlib.crc32(packed + ids)
+    return first, len(stored), packed, leaves, ids, zlib.crc32(packed + leaves + ids)
 
 
 def write_tiles(path: Path, stored: Sequence[bytes], *, key: SigningKey = KEY, origin: str = ORIGIN) -> Path:

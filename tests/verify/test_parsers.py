@@ -13,7 +13,7 @@ from atp.verify.crc import locate_flipped_bit
 from atp.verify.entry import read_endings, read_heads, received_at
 from atp.verify.manifest import parse_manifest
 from atp.verify.options import Options
-from atp.verify.packed import salvage_bundle, unpack_bundle
+from atp.verify.packed import salvage_frames, unpack_bundle
 from atp.verify.place import check_place
 from atp.verify.selection import parse_proof
 from atp.verify.stretch import parse_range_proof
@@ -49,7 +49,7 @@ def test_any_bytes_are_no_stored_bundle(data: bytes) -> None:
         return
     with pytest.raises(TamperedError):
         list(unpack_bundle(data))
-    assert isinstance(salvage_bundle(data), bytes)
+    assert isinstance(salvage_frames(data), bytes)
 
 
 @given(st.binary(max_size=300) | json_values.map(lambda value: json.dumps(value).encode()))

@@ -123,8 +123,8 @@ def test_a_newer_format_is_refused_and_a_missing_tenant_said(tmp_path: Path) -> 
     with pytest.raises(MissingError, match="no such tenant"):
         check(place.path, tenant="nobody")
     assert not check(place.path, tenant=TENANT).is_tampered
-    write_file(place.path / "FORMAT", b"2\n")
-    with pytest.raises(RefusedError, match="its format is 2, this program reads 1"):
+    write_file(place.path / "FORMAT", b"3\n")
+    with pytest.raises(RefusedError, match="its format is 3, this program reads up to 2"):
         check(place.path)
 
 

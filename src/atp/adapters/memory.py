@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from atp import limits
 from atp.errors import ConflictError, MissingError, TamperedError, UnavailableError
+from atp.limits import TILE_WIDTH
+from atp.log.bundles import pack_bundle
+from atp.merkle.hashes import leaf_hashes
 from atp.ports.event_store import Batch, Log, Parked, Swap
 from atp.ports.key_store import ApiKey
 from atp.ports.object_store import check_key
@@ -86,6 +89,17 @@ class MemoryEventStore:
                     hint=f"entries below {held.trimmed} stand in the object store",
                 )
             return held.entries[start:stop]
+
+    def leaves(self, tenant: str, *, start: int, stop: int) -> list[bytes]:
+        """See EventStore."""
+        return leaf_hashes(self.read(tenant, start=start, stop=stop))
+
+    def bundles(self, tenant: str, *, start: int, stop: int) -> list[bytes]:
+        """See EventStore. ValueError when an entry of them is not there yet."""
+        entries = [self.read(tenant, start=n * TILE_WIDTH, stop=(n + 1) * TILE_WIDTH) for n in range(start, stop)]
+        if any(len(bundle) < TILE_WIDTH for bundle in entries):
+            raise ValueError(f"bundles {start} to {stop} of {tenant!r} are not full yet")
+        return [pack_bundle(bundle) for bundle in entries]
 
     def trim(self, below: Mapping[str, int]) -> None:
         """See EventStore. ValueError when a bound is above the size of the newest checkpoint."""
@@ -181,6 +195,8 @@ class MemoryEventStore:
 def _check_batch(batch: Batch) -> None:
     if len(batch.entries) != len(batch.ids):
         raise ValueError(f"{len(batch.ids)} ids for {len(batch.entries)} entries")
+    if list(batch.leaves) != leaf_hashes(batch.entries):
+        raise ValueError("a leaf is not that of its entry")
     if any(type(entry) is not bytes or len(entry) > limits.ENTRY_BYTES_MAX for entry in batch.entries):
         raise ValueError(f"an entry is not bytes of at most {limits.ENTRY_BYTES_MAX}")
 

@@ -11,6 +11,9 @@ from psycopg.errors import UniqueViolation
 
 from atp import limits
 from atp.errors import ConflictError, MissingError, TamperedError, TooLargeError, UnavailableError
+from atp.limits import TILE_WIDTH
+from atp.log.bundles import pack_bundle
+from atp.merkle.hashes import leaf_hashes
 from atp.ports.event_store import Batch, Log, Parked, Swap
 
 _SCHEMA = """
@@ -102,6 +105,15 @@ class PostgresEventStore:
                 return []
             rows = cursor.execute(_BATCHES, (number, stop, number, start)).fetchall()
         return _joined(tenant, rows, start=start, stop=stop)
+
+    def leaves(self, tenant: str, *, start: int, stop: int) -> list[bytes]:
+        """See EventStore. Hashes each entry."""
+        return leaf_hashes(self.read(tenant, start=start, stop=stop))
+
+    def bundles(self, tenant: str, *, start: int, stop: int) -> list[bytes]:
+        """See EventStore. Packs each bundle."""
+        entries = self.read(tenant, start=start * TILE_WIDTH, stop=stop * TILE_WIDTH)
+        return [pack_bundle(entries[at : at + TILE_WIDTH]) for at in range(0, len(entries), TILE_WIDTH)]
 
     def trim(self, below: Mapping[str, int]) -> None:
         """See EventStore."""

@@ -6,15 +6,13 @@ from pathlib import Path
 
 from atp.errors import MalformedError, UnavailableError
 
-FORMAT = 1
+FORMAT = 2
 FILE = "FORMAT"
 Steps = Mapping[int, Callable[[Path], None]]
 """From the version that a step reads to what it does: it leaves the next version behind, and may be repeated."""
 
-STEPS: Steps = {}
 
-
-def migrate(data: Path, *, newest: int = FORMAT, steps: Steps = STEPS) -> int:
+def migrate(data: Path, *, steps: Steps, newest: int = FORMAT) -> int:
     """Bring a directory to the newest version, one durable step after the other; the version that it had.
 
     An empty directory gets the newest one. MalformedError for a version of the future: nothing is touched then.

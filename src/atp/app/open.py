@@ -26,6 +26,7 @@ from atp.adapters.signatures import Signatures
 from atp.adapters.sqlite.file import lock_directory
 from atp.adapters.sqlite.order import open_order
 from atp.adapters.sqlite.rebuild import Rest, build, finish
+from atp.adapters.sqlite.upgrade import pack_order
 from atp.adapters.sqlite.wreck import Wreck, find_damage
 from atp.adapters.system_clock import SystemClock
 from atp.app.config import Config
@@ -43,6 +44,7 @@ from atp.tenants.access import ROOT, SCOPES
 from atp.tenants.names import DEFAULT, OPERATIONS, check_installation
 
 _ID_ENTRIES = 4_096
+_STEPS = {1: pack_order}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def open_platform(config: Config, *, lines: Lines | None = None, clock: Clock | 
     lines = lines or Lines()
     clock = clock or SystemClock()
     _make_directory(config.data)
-    migrate(config.data)
+    migrate(config.data, steps=_STEPS)
     installation = _installation(config, clock)
     losses = _salvage(config.data, clock=clock, lines=lines)
     stores = open_stores(config.data)

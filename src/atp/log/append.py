@@ -72,9 +72,14 @@ class _Tail:
         self.first_index = store.size(reader.tenant)
         self.received_at = head.next_instant(reader, self.first_index, clock)
         self.entries: list[bytes] = []
+        self.leaves: list[bytes] = []
         self.ids: list[str] = []
         self.recorded: dict[str, int] = {}
         self.parked: list[Parked] = []
+
+    def batch(self) -> Batch:
+        """What the group adds, to be made durable."""
+        return Batch(self.reader.tenant, self.first_index, self.entries, self.leaves, self.ids)
 
     def entry(self, index: int) -> bytes:
         """An entry of the log or of the group."""
@@ -123,7 +128,7 @@ def append(
             outcomes.append(_take(request, tail, event_store, clock))
         except AtpError as error:
             outcomes.append(error)
-    batches = [Batch(name, tail.first_index, tail.entries, tail.ids) for name, tail in tails.items() if tail.entries]
+    batches = [tail.batch() for tail in tails.values() if tail.entries]
     parked = {name: tail.parked for name, tail in tails.items() if tail.parked}
     if batches or parked:
         event_store.append(batches, parked)
@@ -166,10 +171,12 @@ def _record(event: Prepared, head: bytes, tail: _Tail, found: Mapping[str, Seque
         event = Prepared(event_id, b'{"id":"%b",%b' % (event_id.encode(), event.body[1:]))
     entry = entry_bytes(head, event)
     index = tail.first_index + len(tail.entries)
+    leaf = leaf_hash(entry)
     tail.entries.append(entry)
+    tail.leaves.append(leaf)
     tail.ids.append(event.id)
     tail.recorded[event.id] = index
-    return Receipt(event.id, index, leaf_hash(entry).hex(), False)
+    return Receipt(event.id, index, leaf.hex(), False)
 
 
 def _duplicate(event: Prepared, index: int, tail: _Tail) -> Receipt | None:
@@ -187,7 +194,7 @@ def _duplicate(event: Prepared, index: int, tail: _Tail) -> Receipt | None:
 def _undo(tail: _Tail, mark: int) -> None:
     for event_id in tail.ids[mark:]:
         del tail.recorded[event_id]
-    del tail.entries[mark:], tail.ids[mark:]
+    del tail.entries[mark:], tail.leaves[mark:], tail.ids[mark:]
 
 
 def _refusal(faults: Sequence[FieldError], count: int) -> AtpError:

@@ -6,10 +6,9 @@ to be staged before the commit point. Partial tiles and bundles are prefixes of 
 
 from atp.errors import TamperedError
 from atp.limits import INTEGRATE_ENTRIES_MAX, TILE_WIDTH
-from atp.log.bundles import pack_bundle
 from atp.log.reader import LogReader, bundle_key, log_key, read_checkpoint
 from atp.merkle.edge import Edge
-from atp.merkle.hashes import HASH_BYTES, leaf_hashes
+from atp.merkle.hashes import HASH_BYTES
 from atp.merkle.tiles import TILE_HEIGHT, Tile
 from atp.ports.event_store import EventStore
 from atp.ports.object_store import ObjectStore
@@ -46,18 +45,18 @@ def _partials(reader: LogReader, size: int) -> tuple[tuple[bytes, ...], ...]:
 def integrate_once(edge: Edge, *, tenant: str, event_store: EventStore, object_store: ObjectStore) -> Edge:
     """Take the next pending entries into the tree; the same edge comes back when there are none.
 
-    Every tile and bundle that became full is durable when this returns. Bounded by `INTEGRATE_ENTRIES_MAX` entries;
-    about 2 µs an entry. May be repeated after any failure.
+    Every tile and bundle that became full is durable when this returns. Entries were hashed and packed when they were
+    appended, so they are not looked at again. Bounded by `INTEGRATE_ENTRIES_MAX` entries; about 2 µs an entry. May be
+    repeated after any failure.
     """
     stop = min(event_store.size(tenant), edge.size + INTEGRATE_ENTRIES_MAX)
     if stop == edge.size:
         return edge
-    first = edge.size - edge.size % TILE_WIDTH
-    entries = event_store.read(tenant, start=first, stop=stop)
-    grown, full = edge.extended(leaf_hashes(entries[edge.size - first :]))
+    grown, full = edge.extended(event_store.leaves(tenant, start=edge.size, stop=stop))
     objects = {log_key(tenant, tile.path): data for tile, data in full.items()}
-    for at in range(0, len(entries) - TILE_WIDTH + 1, TILE_WIDTH):
-        objects[bundle_key(tenant, (first + at) // TILE_WIDTH)] = pack_bundle(entries[at : at + TILE_WIDTH])
+    first = edge.size // TILE_WIDTH
+    bundles = event_store.bundles(tenant, start=first, stop=stop // TILE_WIDTH)
+    objects |= {bundle_key(tenant, number): stored for number, stored in enumerate(bundles, first)}
     if objects:
         object_store.put(objects)
     return grown

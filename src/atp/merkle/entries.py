@@ -1,11 +1,13 @@
 """Entry bundles (C2SP tlog-tiles): up to 256 entries in one file, each behind its length as a big-endian u16."""
 
 from collections.abc import Iterable
+from struct import Struct
 
 from atp.errors import MalformedError
 from atp.limits import ENTRY_BYTES_MAX, TILE_WIDTH
 
-_LENGTH_BYTES = 2
+_LENGTH = Struct(">H")
+_LENGTH_BYTES = _LENGTH.size
 
 
 def encode_entries(entries: Iterable[bytes]) -> bytes:
@@ -13,11 +15,13 @@ def encode_entries(entries: Iterable[bytes]) -> bytes:
 
     An entry over 65,535 bytes is the caller's mistake: whoever accepts entries refuses it at the door.
     """
-    parts = list[bytes]()
-    for entry in entries:
-        assert len(entry) <= ENTRY_BYTES_MAX, "an entry's length fits a u16"
-        parts += len(entry).to_bytes(_LENGTH_BYTES, "big"), entry
-    return b"".join(parts)
+    parts = [b"", *entries]
+    lengths = [*map(len, parts)]
+    assert max(lengths) <= ENTRY_BYTES_MAX, "an entry's length fits a u16"
+    pairs = [b""] * (2 * len(parts))
+    pairs[0::2] = map(_LENGTH.pack, lengths)
+    pairs[1::2] = parts
+    return b"".join(pairs[2:])
 
 
 def decode_entries(bundle: bytes) -> list[bytes]:

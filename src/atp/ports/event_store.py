@@ -20,11 +20,15 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Consecutive entries of one log; `ids[k]` is the event id of `entries[k]`, whose index is `first_index + k`."""
+    """Consecutive entries of one log; `ids[k]` is the event id of `entries[k]`, whose index is `first_index + k`.
+
+    `leaves[k]` is its leaf hash (RFC 6962 section 2.1): whoever acknowledges an entry has hashed it, and nobody after.
+    """
 
     tenant: str
     first_index: int
     entries: Sequence[bytes]
+    leaves: Sequence[bytes]
     ids: Sequence[str]
 
 
@@ -75,6 +79,15 @@ class EventStore(Protocol):
         """The entries [start, stop), as many as exist. MissingError when start is below `held_from`.
 
         TamperedError names the first index whose stored bytes fail their checksum.
+        """
+
+    def leaves(self, tenant: str, *, start: int, stop: int) -> list[bytes]:
+        """The leaf hashes of the entries [start, stop), as many as exist. Errors as `read`."""
+
+    def bundles(self, tenant: str, *, start: int, stop: int) -> list[bytes]:
+        """The full bundles numbered [start, stop), all of whose entries exist, as `atp.log.bundles` stores them.
+
+        The same bytes at each call. Errors as `read`.
         """
 
     def trim(self, below: Mapping[str, int]) -> None:

@@ -108,8 +108,11 @@ class Zip:
             raise TamperedError(f"it cannot be unpacked: {error}") from None
 
     def _open(self, name: str) -> IO[bytes]:
-        if self.archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        info = self.archive.getinfo(name)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise TamperedError("it is neither stored nor deflated")
+        if info.header_offset < 0:
+            raise TamperedError("it says that it begins before the archive")
         return self.archive.open(name)
 
 

@@ -17,7 +17,7 @@ from atp.verify.tail import PLACE, read_tail
 from atp.verify.trust import VKEY_FILE_BYTES_MAX, choose_trust, claimed_checkpoint, parse_vkeys
 
 KIND = "data directory"
-FORMAT = 1
+FORMATS = (1, 2)
 
 
 def is_data_directory(path: Path) -> bool:
@@ -55,11 +55,11 @@ def _check_format(path: Path) -> Iterator[Finding]:
     except (MissingError, TamperedError) as error:
         yield Finding("structure", "FORMAT", str(error))
         return
-    if text.isdigit() and int(text) > FORMAT:
-        newer = f"could not verify {path}: its format is {int(text)}, this program reads {FORMAT}"
+    if text.isdigit() and int(text) > FORMATS[-1]:
+        newer = f"could not verify {path}: its format is {int(text)}, this program reads up to {FORMATS[-1]}"
         raise RefusedError(newer, hint="use a newer version of atp")
-    if text != b"%d" % FORMAT:
-        yield Finding("structure", "FORMAT", f"it says {text[:20]!r} instead of {FORMAT}")
+    if text not in [b"%d" % known for known in FORMATS]:
+        yield Finding("structure", "FORMAT", f"it says {text[:20]!r} instead of {FORMATS[-1]}")
 
 
 def _check_folders(path: Path, tenants: set[str]) -> Iterator[Finding]:

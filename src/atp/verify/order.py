@@ -1,8 +1,8 @@
 """Reads `order.db`, the durable order of a data directory: the newest entries and checkpoints, as one snapshot.
 
 SQLite, opened for reading alone. Tables: `log(number, tenant, origin, created_at)`, `batch(log, first, count, entries,
-ids, crc)` where `entries` are bundle bytes (C2SP) and `crc` is the CRC-32 of entries and ids, `checkpoint(log, size,
-note)`.
+leaves, ids, crc)` where `entries` are zstd frames of bundle bytes (C2SP), `leaves` their leaf hashes and `crc` is the
+CRC-32 of entries, leaves and ids, `checkpoint(log, size, note)`. In format 1 entries are plain and there are no leaves.
 """
 
 import sqlite3
@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from atp.errors import TamperedError, UnavailableError
+from atp.merkle.hashes import HASH_BYTES, leaf_hash
 from atp.verify.crc import locate_flipped_bit
+from atp.verify.packed import salvage_frames
 
 _BUSY_SECONDS = 5.0
 _FAULTS_MAX = 10
@@ -37,15 +39,15 @@ class OrderedLog:
 class OrderedBatch:
     """Consecutive entries as they are stored, or as they were before one bit was flipped.
 
-    `fault` says what is wrong with the row; with `flipped_index` the entry is known, and put right in `entries`.
-    `entries` is None when they cannot be told apart.
+    `fault` says what is wrong with the row, and `wrong_index` which entry is the first that is. `entries` is None when
+    they cannot be told apart.
     """
 
     first: int
     count: int
     entries: tuple[bytes, ...] | None
     fault: str = ""
-    flipped_index: int | None = None
+    wrong_index: int | None = None
 
 
 class Order:
@@ -77,12 +79,15 @@ class Order:
 
     def batches(self, number: int) -> Iterator[OrderedBatch]:
         """The batches of a log in the order of their entries, one in memory at a time."""
+        is_packed = bool(list(self._rows("SELECT 1 FROM pragma_table_info('batch') WHERE name = 'leaves'")))
+        leaves = "leaves" if is_packed else "x''"
         rows = self._rows(
-            "SELECT first, count, entries, ids, crc FROM batch WHERE log = ? ORDER BY first, seq", (number,)
+            f"SELECT first, count, entries, {leaves}, ids, crc FROM batch WHERE log = ? ORDER BY first, seq", (number,)
         )
         with closing(rows):  # before the connection is: a row that cannot be used ends this in the middle
             for row in rows:
-                yield _batch(*_typed(row, (int, int, bytes, bytes, int)))
+                first, count, *blobs, crc = _typed(row, (int, int, bytes, bytes, bytes, int))
+                yield _batch(first, count, _Blobs(is_packed, *blobs), crc)
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> Generator[tuple[Any, ...], None, None]:
         try:
@@ -115,29 +120,64 @@ def open_order(path: Path) -> Iterator[Order]:
         connection.close()
 
 
-def _batch(first: int, count: int, entries: bytes, ids: bytes, crc: int) -> OrderedBatch:
-    fault, flipped_at = "", None
-    if zlib.crc32(ids, zlib.crc32(entries)) != crc:
-        flipped = locate_flipped_bit(entries + ids, crc=crc)
-        if flipped and flipped[0] < len(entries):
-            flipped_at, mask = flipped
-            entries = entries[:flipped_at] + bytes([entries[flipped_at] ^ mask]) + entries[flipped_at + 1 :]
-        elif flipped:
-            fault = "a bit of its ids was flipped"
-        fault = fault or "its bytes do not have their checksum"
-    parts, flipped_index = list[bytes](), None
-    at = 0
-    while at < len(entries):
-        end = at + 2 + int.from_bytes(entries[at : at + 2], "big")
-        if end > len(entries):
-            return OrderedBatch(first, count, None, fault or "its entries are cut off")
-        if flipped_at is not None and at <= flipped_at < end:
-            flipped_index, fault = first + len(parts), "one bit of the entry was flipped"
-        parts.append(entries[at + 2 : end])
-        at = end
+@dataclass(frozen=True, slots=True)
+class _Blobs:
+    """What a row holds, as it is stored; `leaves` is empty in format 1, whose entries are not packed."""
+
+    is_packed: bool
+    entries: bytes
+    leaves: bytes
+    ids: bytes
+
+    @property
+    def crc(self) -> int:
+        return zlib.crc32(self.entries + self.leaves + self.ids)
+
+    def mended(self, crc: int) -> "tuple[_Blobs, str]":
+        """The blobs without the one bit that was flipped, and what was wrong with them."""
+        if self.crc == crc:
+            return self, ""
+        joined = self.entries + self.leaves + self.ids
+        if (flipped := locate_flipped_bit(joined, crc=crc)) is None:
+            return self, "its bytes do not have their checksum"
+        at, mask = flipped
+        joined = joined[:at] + bytes([joined[at] ^ mask]) + joined[at + 1 :]
+        ends = len(self.entries), len(self.entries) + len(self.leaves)
+        what = "the entry" if at < ends[0] else "the entry's hash" if at < ends[1] else "its ids"
+        blobs = _Blobs(self.is_packed, joined[: ends[0]], joined[ends[0] : ends[1]], joined[ends[1] :])
+        return blobs, f"one bit of {what} was flipped"
+
+    def parts(self) -> list[bytes]:
+        """The entries up to the first that cannot be told apart, however damaged they are."""
+        plain = salvage_frames(self.entries) if self.is_packed else self.entries
+        parts, at = list[bytes](), 0
+        while at < len(plain) and (end := at + 2 + int.from_bytes(plain[at : at + 2], "big")) <= len(plain):
+            parts.append(plain[at + 2 : end])
+            at = end
+        return parts
+
+
+def _batch(first: int, count: int, blobs: _Blobs, crc: int) -> OrderedBatch:
+    mended, fault = blobs.mended(crc)
+    parts = mended.parts()
     if len(parts) != count:
         return OrderedBatch(first, count, None, fault or f"it holds {len(parts)} entries instead of {count}")
-    return OrderedBatch(first, count, tuple(parts), fault, flipped_index)
+    wrong = _first_wrong(blobs, mended, parts)
+    if wrong is not None:
+        fault = fault or "the entry and its hash beside it disagree"
+        return OrderedBatch(first, count, tuple(parts), fault, first + wrong)
+    return OrderedBatch(first, count, tuple(parts), fault)
+
+
+def _first_wrong(blobs: _Blobs, mended: _Blobs, parts: Sequence[bytes]) -> int | None:
+    """Which entry is the first that is not what was written, or whose hash is not; None where all are."""
+    stored = parts if blobs.entries == mended.entries else blobs.parts()
+    for at, part in enumerate(parts):
+        if at >= len(stored) or stored[at] != part:
+            return at
+        if mended.is_packed and blobs.leaves[at * HASH_BYTES : (at + 1) * HASH_BYTES] != leaf_hash(part):
+            return at
+    return None
 
 
 def _typed(row: tuple[Any, ...], types: Sequence[Any]) -> tuple[Any, ...]:

@@ -34,10 +34,10 @@ def unpack_bundle(stored: bytes) -> Iterator[bytes]:
         raise TamperedError(f"it has {len(stored) - at} bytes after its four frames")
 
 
-def salvage_bundle(stored: bytes) -> bytes:
+def salvage_frames(stored: bytes) -> bytes:
     """The plain bytes up to and including the first frame that is broken, as far as it yields any; never raises."""
     parts, at, view = list[bytes](), 0, memoryview(stored)
-    for _ in range(_FRAMES):
+    while at < len(stored):
         try:
             end = _frame_end(view, at)
             # Without its checksum a frame is not finished, and what it holds so far is not refused.

@@ -10,7 +10,7 @@ from atp.errors import MissingError, TamperedError, UnavailableError
 from atp.limits import ENTRY_BYTES_MAX, TILE_WIDTH
 from atp.merkle.entries import decode_entries, encode_entries
 from atp.merkle.tiles import EntryBundle, Tile
-from atp.verify.packed import salvage_bundle, unpack_bundle
+from atp.verify.packed import salvage_frames, unpack_bundle
 
 BUNDLE_BYTES_MAX = TILE_WIDTH * (2 + ENTRY_BYTES_MAX)
 NOTE_FILE_BYTES_MAX = 1_000_000
@@ -79,7 +79,7 @@ class FileSource:
         """What its frames hold up to the first one that is broken."""
         if not self.is_packed:
             return b""
-        return salvage_bundle(self.file(self.bundle_path(bundle), bytes_max=2 * BUNDLE_BYTES_MAX))
+        return salvage_frames(self.file(self.bundle_path(bundle), bytes_max=2 * BUNDLE_BYTES_MAX))
 
     def bundle_path(self, bundle: EntryBundle) -> str:
         """Its path, with the suffix of the packed form."""

@@ -50,8 +50,8 @@ def read_tail(batches: Iterator[OrderedBatch], *, size: int, source: Source) -> 
 
 
 def _faults(batch: OrderedBatch, *, reach: int, is_first: bool) -> Iterator[Finding]:
-    if batch.flipped_index is not None:
-        yield Finding("payload", PLACE, batch.fault, batch.flipped_index)
+    if batch.wrong_index is not None:
+        yield Finding("payload", PLACE, batch.fault, batch.wrong_index)
     elif batch.fault:
         yield Finding("payload", PLACE, batch.fault, batch.first, batch.first + batch.count)
     if not is_first and batch.first != reach:

@@ -11,7 +11,7 @@ from pathlib import Path
 from atp.errors import AtpError, ConflictError, TamperedError, UnavailableError
 
 NAME = "order.db"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _PAGE_BYTES = 16_384  # entries are of 1.4 KB, batches of up to MBs: large pages mean short overflow chains
 _BUSY_SECONDS = 5.0  # somebody who reads the file by other means may hold a lock for a moment
 _WAL_PAGES_MAX = 4_000  # 64 MB; `wal` copies earlier, this is for the case that it cannot
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS log(
     number INTEGER PRIMARY KEY, tenant TEXT UNIQUE NOT NULL, origin TEXT UNIQUE NOT NULL, created_at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS batch(
     seq INTEGER PRIMARY KEY AUTOINCREMENT, log INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
-    entries BLOB NOT NULL, ids BLOB NOT NULL, crc INTEGER NOT NULL);
+    entries BLOB NOT NULL, leaves BLOB NOT NULL, ids BLOB NOT NULL, crc INTEGER NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS batch_of_log ON batch(log, first);
 CREATE TABLE IF NOT EXISTS checkpoint(log INTEGER PRIMARY KEY, size INTEGER NOT NULL, note BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS parked(

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from atp.adapters.sqlite.blob import checksum, decode_batch, encode_entries
+from atp.adapters.sqlite.blob import Row, make_bundles, make_row
 from atp.adapters.sqlite.file import NAME, connect, create_schema, lock_directory, told, transaction
 from atp.adapters.sqlite.ids import IdIndex, drop_foreign_ids
 from atp.adapters.sqlite.recent import RecentBatches
 from atp.adapters.sqlite.wal import WalCopier
 from atp.errors import ConflictError, MissingError, TamperedError, UnavailableError
+from atp.limits import TILE_WIDTH
+from atp.merkle.hashes import HASH_BYTES
 from atp.ports.event_store import Batch, Log, Parked, Swap
 
 _LOGS = """
@@ -25,13 +27,13 @@ SELECT number, tenant, origin, created_at,
     (SELECT first + count FROM batch WHERE log = number ORDER BY first DESC LIMIT 1)
 FROM log ORDER BY number"""
 _ROWS = """
-SELECT first, count, entries, ids, crc FROM batch
+SELECT first, count, entries, leaves, ids, crc FROM batch
 WHERE log = ?1 AND first < ?2 AND first >= (SELECT max(first) FROM batch WHERE log = ?1 AND first <= ?3)
 ORDER BY first"""
-_UNLEARNT = "SELECT seq, log, first, entries, ids, crc FROM batch WHERE seq > ? ORDER BY seq"
+_UNLEARNT = "SELECT seq, log, first, count, entries, leaves, ids, crc FROM batch WHERE seq > ? ORDER BY seq"
 _COVERING = "SELECT max(first) FROM batch WHERE log = ? AND first <= ?"
 _NEWEST_BELOW = "SELECT max(seq) FROM batch WHERE log = ? AND first < ?"
-_INSERT_BATCH = "INSERT INTO batch(log, first, count, entries, ids, crc) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_BATCH = "INSERT INTO batch(log, first, count, entries, leaves, ids, crc) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _INSERT_PARKED = "INSERT OR IGNORE INTO parked(log, key, reason, body, parked_at) VALUES (?, ?, ?, ?, ?)"
 _PARKED = "SELECT key, reason, body, parked_at FROM parked WHERE log = ? ORDER BY parked_at, key LIMIT ?"
 _FIRST_CHECKPOINT = "INSERT OR IGNORE INTO checkpoint(log, size, note) VALUES (?, ?, ?)"
@@ -105,7 +107,7 @@ class SqliteEventStore:
         return [extent.log for extent in list(self._extents.values())]
 
     def append(self, batches: Sequence[Batch], parked: Mapping[str, Sequence[Parked]]) -> None:
-        """See EventStore. TooLargeError, nothing written: an entry over 65,535 bytes. About 4 µs an event of 1.4 KB."""
+        """See EventStore. TooLargeError, nothing written: an entry over 65,535 bytes. About 3 µs an event of 2.4 KB."""
         with self._write_lock:
             self._settle()
             self._check_next(batches)
@@ -114,12 +116,13 @@ class SqliteEventStore:
             if not rows and not records:
                 return
             tenants = ", ".join(sorted({batch.tenant for batch in batches} | set(parked)))
-            with self._transaction("append to", tenants, byte_count=sum(len(row[3]) for row in rows)) as connection:
-                seqs = [connection.execute(_INSERT_BATCH, row).lastrowid for row in rows]
+            written = sum(len(row.packed) + len(row.leaves) for _, row in rows)
+            with self._transaction("append to", tenants, byte_count=written) as connection:
+                seqs = [self._insert(connection, number, row) for number, row in rows]
                 connection.executemany(_INSERT_PARKED, records)
-            for batch, row, seq in zip((batch for batch in batches if batch.entries), rows, seqs, strict=True):
-                self._extents[batch.tenant].size += len(batch.entries)
-                self._learn(seq or 0, row[0], batch.first_index, row[4])
+            for batch, (number, row), seq in zip((one for one in batches if one.entries), rows, seqs, strict=True):
+                self._extents[batch.tenant].size += row.count
+                self._learn(seq, number, row)
                 self._recent.add(batch.tenant, batch.first_index, batch.entries)
 
     def size(self, tenant: str) -> int:
@@ -131,8 +134,8 @@ class SqliteEventStore:
         return self._extent(tenant).start
 
     def read(self, tenant: str, *, start: int, stop: int) -> list[bytes]:
-        """See EventStore. Costs the whole batches that hold the range: about 2 µs an entry of 1.4 KB,
-        and next to nothing for those that were appended last."""
+        """See EventStore. Costs the frames that hold the range: about 2 µs an entry of 2.4 KB, and next to nothing for
+        those that were appended last."""
         extent = self._extent(tenant)
         self._check_held(extent, start)
         stop = min(stop, extent.size)
@@ -140,19 +143,34 @@ class SqliteEventStore:
             return []
         if (recent := self._recent.read(tenant, start=start, stop=stop)) is not None:
             return recent
-        thing = f"entries {start} to {stop} of log {tenant!r}"
         entries: list[bytes] = []
-        first = start
-        for first_index, count, blob, ids, crc in self._query("read", thing, _ROWS, extent.number, stop, start):
-            first = first if entries else first_index
-            batch = decode_batch(blob, ids, crc)
-            if first_index != first + len(entries) or batch is None or len(batch) != count:
-                raise _tampered(tenant, first + len(entries))
-            entries += batch
-        self._check_held(self._extent(tenant), start)  # somebody may have trimmed meanwhile
-        if first > start or first + len(entries) < stop:
-            raise _tampered(tenant, start if first > start else first + len(entries))
-        return entries[start - first : stop - first]
+        for row in self._rows(extent, start=start, stop=stop):
+            found = row.entries(start=start, stop=stop)
+            if len(found) != min(row.stop, stop) - max(row.first, start):
+                raise _tampered(tenant, row.first)
+            entries += found
+        return entries
+
+    def leaves(self, tenant: str, *, start: int, stop: int) -> list[bytes]:
+        """See EventStore. About 0.2 µs an entry."""
+        extent = self._extent(tenant)
+        self._check_held(extent, start)
+        stop = min(stop, extent.size)
+        if start >= stop:
+            return []
+        rows = self._rows(extent, start=start, stop=stop)
+        packed = b"".join(row.leaves for row in rows)
+        begin, end = (HASH_BYTES * (index - rows[0].first) for index in (start, stop))
+        return [packed[at : at + HASH_BYTES] for at in range(begin, end, HASH_BYTES)]
+
+    def bundles(self, tenant: str, *, start: int, stop: int) -> list[bytes]:
+        """See EventStore. About 0.2 µs an entry where batches were large, 3 µs where each held one."""
+        if start >= stop:
+            return []
+        extent = self._extent(tenant)
+        self._check_held(extent, start * TILE_WIDTH)
+        rows = self._rows(extent, start=start * TILE_WIDTH, stop=stop * TILE_WIDTH)
+        return make_bundles(rows, start=start, stop=stop)
 
     def trim(self, below: Mapping[str, int]) -> None:
         """See EventStore. The newest batch of a log always stays: it tells the log's size."""
@@ -280,19 +298,36 @@ class SqliteEventStore:
                 )
             sizes[batch.tenant] = size + len(batch.entries)
 
-    def _row(self, batch: Batch) -> tuple[int, int, int, bytes, bytes, int]:
-        if len(batch.entries) != len(batch.ids):
-            raise ValueError(f"{len(batch.ids)} ids for {len(batch.entries)} entries")
+    def _row(self, batch: Batch) -> tuple[int, Row]:
+        if not len(batch.entries) == len(batch.ids) == len(batch.leaves):
+            raise ValueError(f"{len(batch.ids)} ids and {len(batch.leaves)} leaves for {len(batch.entries)} entries")
         number = self._extents[batch.tenant].number
-        entries = encode_entries(batch.entries)
         ids = self._ids.hashes(number, batch.ids).tobytes()
-        return number, batch.first_index, len(batch.entries), entries, ids, checksum(entries, ids)
+        return number, make_row(batch.first_index, batch.entries, leaves=batch.leaves, ids=ids)
+
+    def _insert(self, connection: sqlite3.Connection, number: int, row: Row) -> int:
+        values = (number, row.first, row.count, row.packed, row.leaves, row.ids, row.crc)
+        return connection.execute(_INSERT_BATCH, values).lastrowid or 0
+
+    def _rows(self, extent: _Extent, *, start: int, stop: int) -> list[Row]:
+        """The whole rows, one behind the other, that hold [start, stop). TamperedError at the first that is not."""
+        tenant = extent.log.tenant
+        rows: list[Row] = []
+        thing = f"entries {start} to {stop} of log {tenant!r}"
+        for row in (Row(*values) for values in self._query("read", thing, _ROWS, extent.number, stop, start)):
+            if (rows and row.first != rows[-1].stop) or not row.is_whole:
+                raise _tampered(tenant, rows[-1].stop if rows else row.first)
+            rows.append(row)
+        self._check_held(self._extent(tenant), start)  # somebody may have trimmed meanwhile
+        if not rows or rows[0].first > start or rows[-1].stop < stop:
+            raise _tampered(tenant, rows[-1].stop if rows and rows[0].first <= start else start)
+        return rows
 
     def _record(self, tenant: str, record: Parked) -> tuple[int, str, str, bytes, str]:
         return self._extent(tenant).number, record.key, record.reason, record.body, record.parked_at
 
-    def _learn(self, seq: int, log: int, first: int, ids: bytes) -> None:
-        self._ids.insert(np.frombuffer(ids, "<u8"), log=log, first=first, seq=seq)
+    def _learn(self, seq: int, log: int, row: Row) -> None:
+        self._ids.insert(np.frombuffer(row.ids, "<u8"), log=log, first=row.first, seq=seq)
         self._last_seq = seq
 
     def _cuts(self, below: Mapping[str, int]) -> tuple[dict[str, tuple[int, int]], int]:
@@ -350,10 +385,10 @@ class SqliteEventStore:
             tenants[number] = tenant
             self._extents[tenant] = _Extent(number, Log(tenant, origin, created_at), start or 0, size or 0)
         with told("open", NAME):
-            for seq, log, first, entries, ids, crc in self._writing.execute(_UNLEARNT, (self._last_seq,)):
-                if checksum(entries, ids) != crc:
-                    raise _tampered(tenants[log], first)
-                self._learn(seq, log, first, ids)
+            for seq, log, *values in self._writing.execute(_UNLEARNT, (self._last_seq,)):
+                if not (row := Row(*values)).is_whole:
+                    raise _tampered(tenants[log], row.first)
+                self._learn(seq, log, row)
 
 
 def _tampered(tenant: str, index: int) -> TamperedError:

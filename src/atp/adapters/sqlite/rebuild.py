@@ -11,14 +11,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from atp.adapters.sqlite.blob import checksum, encode_entries
+from atp.adapters.sqlite.blob import make_row
 from atp.adapters.sqlite.file import NAME, connect, create_schema, told, transaction
 from atp.adapters.sqlite.ids import IdIndex
+from atp.merkle.hashes import leaf_hashes
 from atp.ports.event_store import Log, Parked
 
 _FOLDER = "salvage"
 _INSERT_LOG = "INSERT INTO log(tenant, origin, created_at) VALUES (?, ?, ?)"
-_INSERT_BATCH = "INSERT INTO batch(log, first, count, entries, ids, crc) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_BATCH = "INSERT INTO batch(log, first, count, entries, leaves, ids, crc) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _INSERT_PARKED = "INSERT OR IGNORE INTO parked(log, key, reason, body, parked_at) VALUES (?, ?, ?, ?, ?)"
 
 
@@ -73,9 +74,10 @@ def _write(connection: sqlite3.Connection, rest: Rest, ids: IdIndex) -> None:
         log = (rest.log.tenant, rest.log.origin, rest.log.created_at)
         number = connection.execute(_INSERT_LOG, log).lastrowid or 0
         for first, entries, names in rest.batches:
-            packed, hashes = encode_entries(entries), ids.hashes(number, names).tobytes()
-            row = (number, first, len(entries), packed, hashes, checksum(packed, hashes))
-            connection.execute(_INSERT_BATCH, row)
+            hashes = ids.hashes(number, names).tobytes()
+            row = make_row(first, entries, leaves=leaf_hashes(entries), ids=hashes)
+            values = (number, row.first, row.count, row.packed, row.leaves, row.ids, row.crc)
+            connection.execute(_INSERT_BATCH, values)
         if rest.note is not None:
             connection.execute("INSERT INTO checkpoint VALUES (?, ?, ?)", (number, rest.size, rest.note))
         parked = [(number, one.key, one.reason, one.body, one.parked_at) for one in rest.parked]

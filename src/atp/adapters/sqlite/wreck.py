@@ -1,19 +1,19 @@
 """A damaged `order.db`: what is wrong with it, and what of it still reads. It is only read here, never repaired."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from atp.adapters.sqlite.blob import checksum, decode_batch
+from atp.adapters.sqlite.blob import Row
 from atp.adapters.sqlite.file import NAME, told
-from atp.errors import AtpError
+from atp.errors import AtpError, TamperedError
 from atp.ports.event_store import Log, Parked
 
 _FAILURES_MAX = 10_000  # ranges of rows of one table that are tried again in halves: half a second
 _BATCHES = "SELECT seq, log, first, count FROM batch WHERE seq BETWEEN ? AND ?"
-_BLOBS = "SELECT entries, ids, crc FROM batch WHERE seq BETWEEN ? AND ?"
+_ROWS = "SELECT first, count, entries, leaves, ids, crc FROM batch WHERE seq BETWEEN ? AND ?"
 _LOGS = "SELECT number, tenant, origin, created_at FROM log WHERE number BETWEEN ? AND ?"
 _NOTES = "SELECT log, note FROM checkpoint WHERE log BETWEEN ? AND ?"
 _PARKED = "SELECT log, key, reason, body, parked_at FROM parked WHERE log BETWEEN ? AND ?"
@@ -43,8 +43,8 @@ def _damage(connection: sqlite3.Connection, directory: Path) -> str | None:
             return str(found).splitlines()[-1]
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'batch'").fetchone():
         return "it holds no batches" if any((directory / "logs").glob("*/checkpoint")) else None
-    for seq, entries, ids, crc in connection.execute("SELECT seq, entries, ids, crc FROM batch"):
-        if not (isinstance(entries, bytes) and isinstance(ids, bytes)) or checksum(entries, ids) != crc:
+    for seq, *values in connection.execute("SELECT seq, first, count, entries, leaves, ids, crc FROM batch"):
+        if _row(values) is None:
             return f"batch {seq} is not what was written"
     newest = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'batch'").fetchone()
     learnt = max((int(path.stem.rpartition("-")[2]) for path in (directory / "ids").glob("*-*.ids")), default=0)
@@ -84,10 +84,11 @@ class Wreck:
     def entries(self, tenant: str, first: int) -> list[bytes] | None:
         """The entries of a batch; None when they are not what was written."""
         count, seq = self._batches[self._numbers[tenant]][first]
-        for row in self._rows(_BLOBS, seq, seq):
-            with suppress(TypeError, ValueError):
-                entries = decode_batch(*row)
-                return entries if entries and len(entries) == count else None
+        for values in self._rows(_ROWS, seq, seq):
+            if (row := _row(values)) and (row.first, row.count) == (first, count):
+                with suppress(TamperedError):
+                    entries = row.entries(start=first, stop=row.stop)
+                    return entries if len(entries) == count else None
         return None
 
     def parked(self, tenant: str) -> list[Parked]:
@@ -141,6 +142,16 @@ class Wreck:
                     ranges += [(middle + 1, high), (low, middle)]
                 continue
             yield from rows
+
+
+def _row(values: Sequence[Any]) -> Row | None:
+    """A row that is what was written; None for any other: a damaged page may hold values of any type."""
+    first, count, packed, leaves, ids, crc = values
+    is_typed = isinstance(first, int) and isinstance(count, int) and isinstance(crc, int)
+    if not is_typed or not all(isinstance(blob, bytes) for blob in (packed, leaves, ids)):
+        return None
+    row = Row(first, count, packed, leaves, ids, crc)
+    return row if row.is_whole else None
 
 
 def _open(path: Path) -> sqlite3.Connection:
