@@ -13,6 +13,7 @@ from atp.app.config import Config
 from atp.app.open import open_platform
 from atp.app.platform import Platform
 from atp.log.event import read_event
+from atp.log.project.follow import frames_due
 from atp.observe import Lines
 from atp.tenants.access import SCOPES, Caller
 from tests.world import prepared, raw_events
@@ -37,7 +38,7 @@ def record(platform: Platform, numbers: range, *, tenant: str = "default", is_fo
     outcome = platform.record(prepared(*raw_events(numbers)), by=ROOT, tenant=tenant).result(SECONDS_MAX)
     platform.pipeline.when_published(tenant, outcome.receipts[-1].index).result(SECONDS_MAX)
     if is_followed:
-        frames = (outcome.receipts[-1].index + 1) // 64
+        frames = frames_due(outcome.receipts[-1].index + 1)
         until(lambda: platform.stores.models.followed(tenant) >= frames)
 
 

@@ -13,6 +13,7 @@ from atp.app.inspect import read_frame
 from atp.app.open import open_platform, open_stores
 from atp.limits import FRAME_ENTRIES
 from atp.log.event import prepare
+from atp.log.project.follow import frames_due
 from atp.log.reader import Cache, LogReader
 from atp.ports.read_models import Frame
 from atp.tenants.access import SCOPES, Caller
@@ -22,7 +23,7 @@ from atp.verify.report import LogReport
 from tests.world import raw_events
 
 COUNT = 300
-FRAMES = COUNT // FRAME_ENTRIES
+FRAMES = frames_due(COUNT)
 
 
 @pytest.fixture

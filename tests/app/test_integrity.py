@@ -18,6 +18,7 @@ from atp.app.platform import Platform
 from atp.app.status import Counter
 from atp.errors import ConflictError, ForbiddenError, MissingError
 from atp.limits import INTEGRITY_ROUND_SECONDS_MIN
+from atp.log.project.follow import frames_due
 from atp.merkle.checkpoints import Checkpoint, sign_checkpoint
 from atp.merkle.keys import SigningKey
 from atp.tenants.access import SCOPES, Caller
@@ -113,7 +114,7 @@ def test_a_view_that_hides_an_entry_is_a_mismatch(tmp_path: Path) -> None:
     with running(tmp_path, clock=clock) as platform:
         record(platform, range(SIZE), is_followed=True)
         models, reader = platform.stores.models, platform.reader("default", by=ROOT)
-        frames = [read_frame(number, reader.frame(number)) for number in range(SIZE // 64)]
+        frames = [read_frame(number, reader.frame(number)) for number in range(frames_due(SIZE))]
         frames[3] = replace(frames[3], terms=frames[3].terms[::2])
         models.clear("default")
         models.extend("default", frames)

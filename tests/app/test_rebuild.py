@@ -9,6 +9,7 @@ from atp.app.acts import choose_logs, rebuild
 from atp.app.inspect import inspect
 from atp.app.platform import Platform
 from atp.errors import ForbiddenError, MissingError, UnavailableError
+from atp.log.project.follow import frames_due
 from atp.log.query import Question
 from atp.tenants.access import SCOPES, Caller
 from tests.app.opened import ROOT, record, running, until
@@ -26,7 +27,7 @@ def test_a_rebuilt_view_is_the_view_that_was_dropped(tmp_path: Path) -> None:
         before = {path.name: path.read_bytes() for path in (tmp_path / "views/default").iterdir()}
         for _ in range(2):
             rebuild_default(platform)
-            until(lambda: platform.stores.models.followed("default") == 700 // 64)
+            until(lambda: platform.stores.models.followed("default") == frames_due(700))
             assert {path.name: path.read_bytes() for path in (tmp_path / "views/default").iterdir()} == before
         reader = platform.reader("default", by=ROOT)
         assert list(inspect("default", reader=reader, stores=platform.stores)) == []
@@ -41,7 +42,7 @@ def test_a_view_that_lost_a_frame_is_whole_after_a_rebuild(tmp_path: Path) -> No
         path.write_bytes(rows)
         reader = platform.reader("default", by=ROOT)
         rebuild_default(platform)
-        until(lambda: platform.stores.models.followed("default") == 700 // 64)
+        until(lambda: platform.stores.models.followed("default") == frames_due(700))
         assert list(inspect("default", reader=reader, stores=platform.stores)) == []
 
 
@@ -63,7 +64,7 @@ def test_answers_stay_right_and_writers_go_on_while_a_view_is_rebuilt(tmp_path: 
     with running(tmp_path) as platform:
         for start in range(0, SIZE, 5_000):
             record(platform, range(start, start + 5_000))
-        until(lambda: platform.stores.models.followed("default") == SIZE // 64)
+        until(lambda: platform.stores.models.followed("default") == frames_due(SIZE))
         asking = threading.Thread(target=keep_asking, args=(platform,))
         asking.start()
         for number in range(3):
@@ -87,11 +88,11 @@ def test_freshness_says_that_a_view_is_behind(tmp_path: Path) -> None:
 
 def test_a_rebuild_that_nobody_answers_is_unavailable_and_may_be_repeated(tmp_path: Path) -> None:
     with running(tmp_path) as platform:
-        record(platform, range(64), is_followed=True)
+        record(platform, range(256), is_followed=True)
         one, two = platform.pipeline.rebuild("default"), platform.pipeline.rebuild("default")
         one.result(10)
         two.result(10)
-        until(lambda: platform.stores.models.followed("default") == 1)
+        until(lambda: platform.stores.models.followed("default") == frames_due(256))
 
 
 def test_a_stopped_log_is_not_rebuilt(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from atp.app.pipeline import Stores
 from atp.app.platform import Platform
 from atp.errors import AtpError, MissingError
 from atp.formats.catalogue import load_formats
-from atp.limits import FRAME_ENTRIES
 from atp.log.append import Receipt
 from atp.log.event import event_id
+from atp.log.project.follow import frames_due
 from atp.log.reader import Cache, LogReader
 from atp.merkle.checkpoints import open_checkpoint
 from atp.merkle.frontier import Frontier
@@ -112,8 +112,7 @@ class History:
             time.sleep(0.005)
 
     def _is_behind(self, platform: Platform, tenant: str) -> bool:
-        frames = platform.stores.events.size(tenant) // FRAME_ENTRIES
-        return platform.stores.models.followed(tenant) < frames
+        return platform.stores.models.followed(tenant) < frames_due(platform.stores.events.size(tenant))
 
     def judge(self, stores: Stores) -> None:
         """Every event is there once, where its receipt says, under checkpoints that never contradict each other."""

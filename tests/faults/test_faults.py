@@ -20,7 +20,15 @@ from atp.verify.place import check_place
 from tests.faults.history import History, open_platform
 from tests.faults.layer import Fault, faulty
 
-BATCHES = [range(0, 1), range(1, 64), range(64, 300), range(300, 301), range(290, 520), range(520, 600)]
+BATCHES = [
+    range(0, 1),
+    range(1, 64),
+    range(64, 300),
+    range(300, 301),
+    range(290, 520),
+    range(520, 600),
+    range(600, 800),
+]
 pytestmark = pytest.mark.slow
 
 NTH_MAX = {"create_log": 2, "append": 6, "swap": 4, "put": 4, "replace": 8, "extend": 3, "log_keys": 2}

@@ -30,7 +30,7 @@ def test_imports_follow_the_map_of_the_house() -> None:
     [
         ("merkle/rebel.py", "atp.log", "Floors"),
         ("log/append.py", "atp.log.prove", "Path"),
-        ("api/rebel.py", "atp.adapters.memory", "Only app.open knows an adapter"),
+        ("api/rebel.py", "atp.adapters.memory", "Only what opens a process knows an adapter"),
         ("adapters/rebel.py", "atp.adapters.memory", "Adapters are strangers"),
         ("tenants/rebel.py", "starlette", "No framework below the doors and adapters"),
         ("verify/rebel.py", "atp.tenants", "The verifier trusts nobody"),

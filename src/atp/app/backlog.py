@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from atp.limits import FRAME_ENTRIES
+from atp.log.project.follow import frames_due
 
 
 class Backlog:
@@ -18,10 +18,10 @@ class Backlog:
     def age_seconds(self, tenant: str, *, followed: int, at: float) -> float:
         """For how long the oldest entry that the views could hold, and do not, has been durable; 0 when there is none.
 
-        `followed` counts full frames: the last short one is always read from the log itself.
+        `followed` counts frames: those of the last bundle, which is not full, are always read from the log itself.
         """
         marks = self._marks.get(tenant)
-        while marks and marks[0][0] // FRAME_ENTRIES <= followed:
+        while marks and frames_due(marks[0][0]) <= followed:
             marks.popleft()
         if not marks:
             self._marks.pop(tenant, None)

@@ -15,6 +15,7 @@ from atp.app.pipeline import Stores
 from atp.errors import AtpError, UnavailableError
 from atp.limits import FRAME_ENTRIES
 from atp.log.event import event_id, parse_instant, read_event
+from atp.log.project.follow import frames_due
 from atp.log.reader import Cache, LogReader
 from atp.log.terms import field_term, fold, word_term
 from atp.ports.read_models import Frame
@@ -82,7 +83,7 @@ def _check(log: LogReport, stores: Stores, options: Options) -> LogReport:
 def _reach(tenant: str, reader: LogReader, stores: Stores) -> LevelVerdict:
     """Ok, or how far the view goes: what it does not hold is read from the log itself, so nothing is hidden."""
     held = stores.models.followed(tenant) * FRAME_ENTRIES
-    full = reader.size() // FRAME_ENTRIES * FRAME_ENTRIES
+    full = frames_due(reader.size()) * FRAME_ENTRIES
     if held < full:
         return LevelVerdict("partly", f"the view lacks entries {held} to {full - 1}; serve follows them again")
     return LevelVerdict("ok", "views and ids are what the log holds")

@@ -8,6 +8,7 @@ DIR/order.db      the durable order (SQLite), DIR/ids its index of event ids
 DIR/stopped.json  logs that may not go on after a damage, and why; whoever put that right removes it
 DIR/logs          tiles, bundles, checkpoints and verifier keys of every log
 DIR/views         what queries read; rebuilt from the logs when it is gone
+DIR/views.lock    held by the one process that writes there
 DIR/evidence      what the platform found wrong with a log: the report and the signed checkpoint
 DIR/keys          signing keys and the list of API keys (0600)
 """
@@ -31,7 +32,7 @@ from atp.adapters.sqlite.wreck import Wreck, find_damage
 from atp.adapters.system_clock import SystemClock
 from atp.app.config import Config
 from atp.app.migrations import migrate
-from atp.app.pipeline import Stores
+from atp.app.pipeline import Follow, Stores
 from atp.app.platform import Platform
 from atp.app.salvage import salvage
 from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
@@ -57,7 +58,9 @@ class Opened:
     losses: Sequence[str] = ()
 
 
-def open_platform(config: Config, *, lines: Lines | None = None, clock: Clock | None = None) -> Opened:
+def open_platform(
+    config: Config, *, lines: Lines | None = None, clock: Clock | None = None, follow: Follow | None = None
+) -> Opened:
     """Open or create a data directory. UnavailableError when another server holds it or the disk refuses,
     MalformedError for a format of the future. A damaged order is kept aside, and what is left of it opened."""
     lines = lines or Lines()
@@ -81,6 +84,7 @@ def open_platform(config: Config, *, lines: Lines | None = None, clock: Clock | 
             lines=lines,
             meters=Meters(),
             stopped=stopped,
+            follow=follow,
         )
         is_new = _furnish(platform, config.data / "root.key")
     except BaseException:

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from atp import limits
 from atp.errors import AtpError, MalformedError, MissingError, TamperedError, UnavailableError
 from atp.log.integrate import integrate_once, load_edge
-from atp.log.project.follow import follow_once
+from atp.log.project.follow import follow_bundles, frames_due
 from atp.log.publish import publish_once, show_again, signing_keys
 from atp.log.reader import LogReader, log_key
 from atp.merkle.edge import Edge
@@ -30,6 +31,8 @@ _DAMAGE = (TamperedError, MalformedError, MissingError)
 """What waiting does not cure: bytes that contradict each other, that are not what they should be, or that are gone."""
 
 Done = TypeVar("Done")
+Follow = Callable[[str, int], int]
+"""Follows the next bundles of a log of so many published entries; how many frames its view holds then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +139,11 @@ class Pipeline:
         meters: Meters,
         on_bug: Callable[[Exception], None],
         stopped: Mapping[str, str],
+        follow: Follow | None = None,
     ) -> None:
         self.stopped = dict(stopped)
+        self._follow_bundles = follow or partial(follow_bundles, object_store=stores.objects, read_models=stores.models)
+        self._followed: dict[str, int] = {}
         self._stores = stores
         self._reader_of = reader_of
         self._lines = lines
@@ -185,7 +191,7 @@ class Pipeline:
         size = self._reader_of(tenant).size()
         if committed is None or size < self._stores.events.size(tenant):
             self.publishing.wake({tenant})
-        elif size >= (self._stores.models.followed(tenant) + 1) * limits.FRAME_ENTRIES:
+        elif self.followed(tenant) < frames_due(size):
             self.following.wake({tenant})
 
     def when_published(self, tenant: str, index: int) -> "Future[None]":
@@ -205,17 +211,23 @@ class Pipeline:
         """
         with self._lock:
             future = self._dropping.setdefault(tenant, Future())
-            self._rebuilt_at[tenant] = self._reader_of(tenant).size() // limits.FRAME_ENTRIES
+            self._rebuilt_at[tenant] = frames_due(self._reader_of(tenant).size())
         self.following.wake({tenant})
         return future
 
     def is_rebuilding(self, tenant: str) -> bool:
         """Whether a view was dropped and does not yet hold again what it held."""
         due = self._rebuilt_at.get(tenant)
-        if due is None or (tenant not in self._dropping and self._stores.models.followed(tenant) >= due):
+        if due is None or (tenant not in self._dropping and self.followed(tenant) >= due):
             self._rebuilt_at.pop(tenant, None)
             return False
         return True
+
+    def followed(self, tenant: str) -> int:
+        """How many frames the view held when it was followed last; the disk is asked only before that."""
+        if tenant not in self._followed:
+            self._followed[tenant] = self._stores.models.followed(tenant)
+        return self._followed[tenant]
 
     def check_open(self, tenant: str) -> None:
         """UnavailableError when the log was stopped because its bytes contradict each other."""
@@ -241,7 +253,7 @@ class Pipeline:
             self._unshown |= edges.keys()
             raise
         self._tell()
-        self.following.wake(set(edges))
+        self.following.wake({tenant for tenant, edge in edges.items() if self.followed(tenant) < frames_due(edge.size)})
         self._trim(edges)
         self._meters.time("atp_publish_seconds", time.perf_counter() - began)
         if failed:
@@ -282,17 +294,21 @@ class Pipeline:
             self._trimmed |= due
 
     def _follow_step(self, due: set[str]) -> set[str]:
-        followed, failed = self._each(due, self._follow)
+        is_behind, failed = self._each(due, self._follow)
         if failed:
             raise failed
-        return {tenant for tenant, count in followed.items() if count}
+        return {tenant for tenant, is_so in is_behind.items() if is_so}
 
-    def _follow(self, tenant: str) -> int:
+    def _follow(self, tenant: str) -> bool:
+        """Whether the view is still behind after another step."""
         if tenant in self._dropping:
             self._stores.models.clear(tenant)
+            self._followed[tenant] = 0
             with self._lock:
                 self._dropping.pop(tenant).set_result(None)
-        return follow_once(tenant=tenant, reader=self._reader_of(tenant), read_models=self._stores.models)
+        size = self._reader_of(tenant).size()
+        self._followed[tenant] = self._follow_bundles(tenant, size)
+        return self._followed[tenant] < frames_due(size)
 
     def _each(self, due: set[str], step: Callable[[str], Done]) -> tuple[dict[str, Done], AtpError | None]:
         """What `step` made of each log, and the newest failure that may pass. A damaged log is stopped for good; none

@@ -16,7 +16,7 @@ from atp.app.commit import Committer
 from atp.app.config import Config
 from atp.app.integrity import Integrity, Surroundings
 from atp.app.log_keys import LogKeys
-from atp.app.pipeline import Pipeline, Stores
+from atp.app.pipeline import Follow, Pipeline, Stores
 from atp.app.rounds import Rounds
 from atp.app.trail import Throttle, clock_event
 from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError, UnavailableError
@@ -60,6 +60,7 @@ class Platform:
         lines: Lines,
         meters: Meters,
         stopped: Mapping[str, str] = {},
+        follow: Follow | None = None,
     ) -> None:
         self.config = config
         self.installation = installation
@@ -77,7 +78,13 @@ class Platform:
         self._readers: dict[str, LogReader] = {}
         self._keys = stores.keys.api_keys()
         self.pipeline = Pipeline(
-            stores, reader_of=self._reader, lines=lines, meters=meters, on_bug=self._on_bug, stopped=stopped
+            stores,
+            reader_of=self._reader,
+            lines=lines,
+            meters=meters,
+            on_bug=self._on_bug,
+            stopped=stopped,
+            follow=follow,
         )
         self.committer = Committer(self._append, on_durable=self.pipeline.publishing.wake, on_bug=self._on_bug)
         self.log_keys = LogKeys(
@@ -341,8 +348,7 @@ class Platform:
     def _lag_seconds(self, tenant: str) -> float:
         if self.pipeline.is_rebuilding(tenant):
             return 0.0
-        followed = self.stores.models.followed(tenant)
-        return self._backlog.age_seconds(tenant, followed=followed, at=time.monotonic())
+        return self._backlog.age_seconds(tenant, followed=self.pipeline.followed(tenant), at=time.monotonic())
 
     def _reader(self, tenant: str) -> LogReader:
         reader = self._readers.get(tenant)

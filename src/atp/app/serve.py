@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from atp.app.config import Config
+from atp.app.follower import Follower
 from atp.app.open import Opened, open_platform
 from atp.app.platform import Platform
 from atp.app.wire import BoundedHead
@@ -41,8 +42,9 @@ def serve(config: Config, *, open_doors: Callable[[Platform], Doors], tell: Call
     `tell` gets lines for people. Raises what `open_platform` raises, and UnavailableError when the address is taken.
     """
     listener = listen(config)
+    follower = Follower(config.data)
     try:
-        opened = open_platform(config)
+        opened = open_platform(config, follow=follower.follow)
     except BaseException:
         listener.close()
         raise
@@ -55,6 +57,7 @@ def serve(config: Config, *, open_doors: Callable[[Platform], Doors], tell: Call
         _run(platform, doors.app, listener)
     finally:
         platform.stop()
+        follower.close()
     return EXIT_BUG if platform.bug else 0
 
 

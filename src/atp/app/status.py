@@ -9,6 +9,7 @@ import msgspec
 from atp.app.platform import Platform
 from atp.limits import FRAME_ENTRIES
 from atp.log.event import parse_instant, read_entry
+from atp.log.project.follow import frames_due
 from atp.log.reader import LogReader
 from atp.tenants.access import SCOPES, Caller
 
@@ -121,9 +122,9 @@ def _count(platform: Platform) -> Census:
 
 
 def _viewed(platform: Platform, tenant: str, published: int) -> int:
-    """The views hold full frames only; what is left of the last one is read from the log, so nothing lags there."""
-    followed = platform.stores.models.followed(tenant)
-    return followed * FRAME_ENTRIES if followed < published // FRAME_ENTRIES else published
+    """The views hold full bundles only; what is left of the last one is read from the log, so nothing lags there."""
+    followed = platform.pipeline.followed(tenant)
+    return followed * FRAME_ENTRIES if followed < frames_due(published) else published
 
 
 def _lag(platform: Platform, waiting: list[tuple[LogReader, int]]) -> float:

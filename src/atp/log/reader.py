@@ -88,6 +88,25 @@ class Cache:
                 self._roots.popitem(last=False)
 
 
+class BundleReader:
+    """The full bundles among the first `size` entries of a log, from objects alone: for who has no order."""
+
+    def __init__(self, tenant: str, *, size: int, object_store: ObjectStore, cache: Cache) -> None:
+        self.tenant = tenant
+        self._size = size - size % TILE_WIDTH
+        self._object_store = object_store
+        self._cache = cache
+
+    def size(self) -> int:
+        """How many entries stand in those bundles."""
+        return self._size
+
+    def frame(self, number: int) -> list[bytes]:
+        """The 64 entries of one frame. TamperedError when its bundle is damaged or gone."""
+        bundle, part = divmod(number, TILE_WIDTH // FRAME_ENTRIES)
+        return self._cache.frame(bundle_key(self.tenant, bundle), part, self._object_store)
+
+
 class LogReader:
     """One tenant's log as published: nothing beyond the newest committed checkpoint is answered."""
 
