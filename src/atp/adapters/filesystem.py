@@ -35,6 +35,7 @@ class FilesystemObjectStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._durable: set[Path] = set()  # directories whose own names are synced, so that only what is in them need be
         self._pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="objects")
         with _told("open", str(root)):
             (root / _ASIDE).mkdir(parents=True, exist_ok=True)
@@ -117,13 +118,21 @@ class FilesystemObjectStore:
                 os.unlink(path)
 
     def _sync_directories(self, keys: Iterable[str]) -> None:
-        # All the way up: a directory may have been made by a call that crashed before it synced the parent.
-        directories = {self._root}
-        for key in keys:
-            directories.update(self._root / parent for parent in Path(key).parents)
-        for directory in directories:
+        for directory in {(self._root / key).parent for key in keys}:
             with _told("sync", str(directory)):
                 _sync_directory(directory)
+            self._sync_above(directory)
+
+    def _sync_above(self, directory: Path) -> None:
+        """All the way up, once: a directory may have been made by a call that crashed before it synced the parent."""
+        new = []
+        while directory != self._root and directory not in self._durable:
+            new.append(directory)
+            directory = directory.parent
+        for directory in reversed(new):
+            with _told("sync", str(directory.parent)):
+                _sync_directory(directory.parent)
+            self._durable.add(directory)
 
 
 def _is_stored(path: Path, data: bytes) -> bool:
