@@ -6,9 +6,11 @@ No tenant's data ever goes in here: names of counters, of loops and of errors, a
 import json
 import sys
 import threading
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import TextIO
 
 _BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -55,9 +57,7 @@ class Meters:
         """Put one duration into a histogram."""
         with self._lock:
             cells = self._histograms[name].setdefault(_key(labels), [0.0] * (len(_BUCKETS_SECONDS) + 2))
-            for number, bound in enumerate(_BUCKETS_SECONDS):
-                cells[number] += seconds <= bound
-            cells[-2] += 1
+            cells[bisect_left(_BUCKETS_SECONDS, seconds)] += 1
             cells[-1] += seconds
 
     def render(self) -> str:
@@ -77,10 +77,11 @@ class Meters:
         for name, rows in sorted(self._histograms.items()):
             yield f"# TYPE {name} histogram"
             for labels, cells in sorted(rows.items()):
-                for bound, value in zip(_BUCKETS_SECONDS, cells, strict=False):
+                *below, count = accumulate(cells[:-1])
+                for bound, value in zip(_BUCKETS_SECONDS, below, strict=True):
                     yield f"{name}_bucket{_text((*labels, ('le', f'{bound:g}')))} {value:g}"
-                yield f"{name}_bucket{_text((*labels, ('le', '+Inf')))} {cells[-2]:g}"
-                yield f"{name}_count{_text(labels)} {cells[-2]:g}"
+                yield f"{name}_bucket{_text((*labels, ('le', '+Inf')))} {count:g}"
+                yield f"{name}_count{_text(labels)} {count:g}"
                 yield f"{name}_sum{_text(labels)} {cells[-1]:g}"
 
 

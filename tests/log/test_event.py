@@ -179,3 +179,33 @@ def test_instants_are_read_to_the_microsecond(text: str, micros: int) -> None:
 @given(st.integers(-(2**50), 2**53))
 def test_an_instant_survives_its_text(micros: int) -> None:
     assert parse_instant(format_instant(micros)) == micros
+
+
+INSTANTS = st.from_regex(
+    r"[0-9]{4}-[0-3][0-9]-[0-3][0-9][Tt][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,13})?(Z|[+-]00:00)"
+)
+
+
+@given(INSTANTS | st.sampled_from(["2024-02-29T00:00:00Z", "2023-02-29T00:00:00Z", "٢٠٢٦-01-01T00:00:00Z"]))
+def test_a_time_is_accepted_exactly_when_there_is_such_an_instant(text: str) -> None:
+    raw = json.dumps({"actor": {"id": "a"}, "action": "b", "time": text}).encode()
+    try:
+        parse_instant(text)
+    except ValueError:
+        with pytest.raises(InvalidError):
+            prepare(raw)
+    else:
+        prepare(raw)
+
+
+@pytest.mark.parametrize("depth", [200, 256, 257, 400])
+@pytest.mark.parametrize("noise", ['"[[[{{{"', '"\\\\"', '"a\\"[{"', "[]", "{}"])
+def test_data_is_refused_exactly_when_it_is_nested_too_deep(depth: int, noise: str) -> None:
+    inner = f"[{noise}]" if depth == 1 else noise
+    data = f"[{noise}," * (depth - (noise in ("[]", "{}"))) + inner + "]" * (depth - (noise in ("[]", "{}")))
+    raw = b'{"actor":{"id":"a"},"action":"b","data":%b}' % data.encode()
+    if depth > 256:
+        with pytest.raises(MalformedError, match="nested deeper"):
+            prepare(raw)
+    else:
+        prepare(raw)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -32,6 +31,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """On every answer that does not say otherwise."""
+_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
 
 
 def make_app(platform: Platform, *, trail: Trail, health: Health, web_routes: Sequence[BaseRoute] = ()) -> ASGIApp:
@@ -88,9 +88,8 @@ class Shell:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                said = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(pair for pair in _RAW_HEADERS if pair[0] not in said)]
             await send(message)
 
         try:
