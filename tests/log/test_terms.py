@@ -1,7 +1,9 @@
 """What events are found by: read twice, by whole frames and by the rules, on real and on odd texts."""
 
 import json
+from itertools import product
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atp.log.project.frames import event_text, make_frame, read_facts
-from atp.log.terms import field_term, field_terms, fold, fold_phrase, text_terms, word_term
+from atp.log.terms import Fields, field_term, field_terms, fold, fold_phrase, text_terms, word_term
 from tests.log import reading
 from tests.log.listed import KINDS, entry_of, event_with, real_entries
 
@@ -69,7 +71,7 @@ def test_texts_that_are_no_json_are_read_alike_in_a_frame_and_alone(texts: list[
     assert set(text_terms(texts).tolist()) == alone
 
 
-@given(st.lists(st.text(alphabet='\\nu"a01é ', max_size=12).map(str.encode), max_size=6))
+@given(st.lists(st.text(alphabet='\\nu"a01é ,:<\u0338', max_size=16).map(str.encode), max_size=6))
 def test_backslashes_are_counted_alike_in_a_frame_and_alone(texts: list[bytes]) -> None:
     alone = {word_term(word) for text in texts for word in fold(text).split()}
     assert set(text_terms(texts).tolist()) == alone
@@ -80,6 +82,15 @@ def test_long_texts_are_read_to_their_end() -> None:
     texts += ['"﷽ end4"'.encode() * 9_000, b'"' + b"x" * 65_000 + b' end5\\n"']
     assert {word_term(b"end%d" % number) for number in range(6)} <= set(text_terms(texts).tolist())
     assert word_term(b"x" * 65_000) in text_terms(texts).tolist()
+
+
+def test_words_are_never_cut_where_long_texts_are() -> None:
+    words = [b"w%d" % number * (1 + number % 50) for number in range(9_000)]
+    for between in (b" ", b",", b"\\n", b'":"', b"\\u0020", " \u00e9 ".encode()):
+        text = between.join(words)
+        assert len(text) > 1 << 17
+        alone = {word_term(word) for word in fold(text).split()}
+        assert set(text_terms([text]).tolist()) == alone
 
 
 def test_folding_that_makes_a_text_much_longer_is_followed() -> None:
@@ -107,6 +118,17 @@ def test_folding_that_makes_a_text_much_longer_is_followed() -> None:
 )
 def test_words_are_what_people_take_for_words(text: bytes, words: bytes) -> None:
     assert fold(text).decode().split() == words.decode().split()
+
+
+@given(st.lists(st.tuples(*[st.none() | st.sampled_from(["a", "b", "x" * 600]) | st.text(max_size=3)] * 4), max_size=9))
+def test_fields_have_the_same_terms_in_a_frame_and_alone(events: list[Fields]) -> None:
+    alone = set()
+    for event, given_of in product(events, product((False, True), repeat=4)):
+        chosen = tuple(value if given else None for value, given in zip(event, given_of, strict=True))
+        if any(given_of) and all(value is not None for value, given in zip(event, given_of, strict=True) if given):
+            alone.add(field_term(cast(Fields, chosen)))
+    terms = field_terms(events).tolist()
+    assert set(terms) == alone and len(terms) == len(alone)
 
 
 def test_a_conjunction_of_fields_is_one_term_of_exactly_its_events() -> None:
