@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atp.log.project.frames import event_text, make_frame, read_facts
+from atp.log.event import parse_instant
+from atp.log.project.frames import event_text, instant_of, make_frame, read_facts
 from atp.log.terms import Fields, field_term, field_terms, fold, fold_phrase, text_terms, word_term
 from tests.log import reading
 from tests.log.listed import KINDS, entry_of, event_with, real_entries
@@ -150,6 +151,48 @@ def test_an_entry_that_is_not_ours_is_found_by_its_text_alone(entry: bytes) -> N
     assert {word_term(b"good"), word_term(b"needle")} <= set(frame.terms.tolist())
     assert frame.time_min == frame.time_max == reading.instants(good)[0]
     assert make_frame(0, [entry]).time_max == 0
+
+
+DIGITS = st.integers(0, 99).map("{:02d}".format)
+INSTANTS = st.builds(
+    "{}-{}-{}{}{}:{}:{}{}{}".format,
+    st.sampled_from(["2026", "1969", "0001", "9999", "0000"]),
+    st.sampled_from(["01", "02", "12", "13"]),
+    st.sampled_from(["01", "29", "31"]),
+    st.sampled_from("Tt "),
+    st.sampled_from(["00", "23", "24"]),
+    DIGITS,
+    st.sampled_from(["00", "59", "60", "61"]),
+    st.sampled_from(["", "."]) | st.integers(0, 10**13).map(".{}".format),
+    st.sampled_from(["Z", "z", "", "+01:00", "-23:59", "+24:00", "-00:60", "Z" * 90]),
+)
+
+
+@given(INSTANTS | st.text(max_size=30))
+def test_an_instant_is_its_second_and_what_is_behind_it(text: str) -> None:
+    try:
+        expected = parse_instant(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="is not"):
+            instant_of(text)
+    else:
+        assert instant_of(text) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_facts_do_not_need_the_data(shared: Path, kind: str) -> None:
+    for entry in real_entries(shared, kind, count=320):
+        facts = read_facts(entry)
+        assert facts and dict(zip(reading.NAMES, facts.fields, strict=True)).items() >= reading.fields(entry).items()
+        assert (facts.at, facts.received_at) == reading.instants(entry)
+
+
+@pytest.mark.parametrize("data", [b'{"data":1,"data":2}', rb'"\",\"data\":1"', b'{"a":[{"b":1,"data":3}]}'])
+def test_members_called_data_inside_of_others_mislead_nobody(data: bytes) -> None:
+    entry = entry_of(event_with(data, number=1))
+    sealed = entry.replace(b'"event":', b'"sealed":{"class":"a","fields":{"b":"c","data":"d"}},"event":', 1)
+    assert read_facts(entry) == read_facts(sealed)
+    assert read_facts(entry) == read_facts(entry_of(event_with(b"1", number=1)))
 
 
 def test_terms_stand_once_in_a_frame() -> None:
