@@ -43,7 +43,7 @@ _MIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 _PIECE_BYTES_MAX = 1 << 17  # hashed at once: the arrays of one piece stay in the processor's cache
 _POWERS = np.cumprod(np.full(_PIECE_BYTES_MAX, _BASE, np.uint32), dtype=np.uint32)
 _INVERSES = np.cumprod(np.full(_PIECE_BYTES_MAX, pow(_BASE, -1, _WORD_WRAP), np.uint32), dtype=np.uint32)
-_SLOTS_BITS = 14
+_SLOTS_BITS = 12
 _SUBSETS = np.array([subset for subset in product((0, 1), repeat=4) if any(subset)], np.uint64).T
 _PRESENT = np.array([[not subset & ~given for subset in range(1, 16)] for given in range(16)])  # of four bits each
 _PACKED = Struct("<5Q")
@@ -179,13 +179,11 @@ def _piece_hashes(text: bytes) -> Hashes:
 
 
 def _escapes(raw: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-    """Where a character stands behind an odd run of backslashes. The text must not end with one."""
-    slashes = np.flatnonzero(raw == _BACKSLASH)
-    if not slashes.size:
-        return slashes
-    runs = np.flatnonzero(np.concatenate(([True], slashes[1:] - slashes[:-1] != 1)))
-    lengths = np.concatenate((runs[1:], [slashes.size])) - runs
-    escapes: npt.NDArray[np.intp] = (slashes[runs] + lengths)[lengths % 2 == 1]
+    """Where a character stands behind an odd run of backslashes. The text must not begin or end with one."""
+    is_slash = raw == _BACKSLASH
+    edges = np.flatnonzero(is_slash[1:] != is_slash[:-1])
+    before, last = edges[::2], edges[1::2]
+    escapes: npt.NDArray[np.intp] = last[(last - before & 1).astype(np.bool_)] + 1
     return escapes
 
 
@@ -222,7 +220,7 @@ def _distinct(hashes: Hashes) -> Hashes:
     slots = (hashes >> np.uint32(32 - _SLOTS_BITS)).astype(np.intp)
     table = np.full(1 << _SLOTS_BITS, hashes[0])
     table[slots] = hashes
-    return _sorted(np.concatenate((hashes[:1], table[table != hashes[0]], hashes[table[slots] != hashes])))
+    return _sorted(np.concatenate((table, hashes[table.take(slots) != hashes])))
 
 
 def _sorted(hashes: Array) -> Array:
