@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from atp.adapters.memory_models import MemoryReadModels
 from atp.adapters.signatures import Signatures
-from atp.adapters.signatures.bits import BITS, BLOCK, FRAMES, ROW, block_of, positions_of, rows_in, rows_of
+from atp.adapters.signatures.bits import BITS, BLOCK, FRAMES, ROW, block_of, grown, positions_of, rows_in, rows_of
+from atp.adapters.signatures.files import ViewFiles
 from atp.errors import ConflictError, UnavailableError
 from atp.ports.read_models import Frame, Narrowing, ReadModels
 
@@ -265,6 +266,55 @@ def test_a_process_that_only_reads_sees_what_another_one_stores(tmp_path: Path) 
         check_whole(reader, size=size)
     writer.clear("acme")
     assert reader.followed("acme") == 0
+
+
+def test_writers_that_take_turns_continue_one_another(tmp_path: Path, rng: random.Random) -> None:
+    writers, size = [Signatures(tmp_path), Signatures(tmp_path)], 0
+    while size < 1_300:
+        step = rng.choice((1, 2, 60, 300))
+        rng.choice(writers).extend("acme", frames(size, size + step))
+        size += step
+    for models in (*writers, Signatures(tmp_path)):
+        check_whole(models, size=size)
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "lose", "append"])
+def test_what_happens_to_rows_that_a_writer_still_knows_is_noticed(tmp_path: Path, harm: str) -> None:
+    models, path = Signatures(tmp_path), tmp_path / "acme/open"
+    models.extend("acme", frames(0, 40))
+    models.extend("acme", frames(40, 60))
+    if harm == "cut":
+        os.truncate(path, path.stat().st_size - 1)
+    elif harm == "flip":
+        overwrite(path, 50 * ROW.itemsize, b"\xff\xfe")
+        os.utime(path, ns=(0, 0))
+    elif harm == "lose":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes() + b"garbage")
+    assert models.followed("acme") == {"cut": 59, "flip": 50, "lose": 0, "append": 60}[harm]
+    heal(models)
+    heal(Signatures(tmp_path))
+
+
+def test_a_segment_is_not_sealed_over_what_another_process_wrote(tmp_path: Path) -> None:
+    models, files = Signatures(tmp_path), ViewFiles(tmp_path / "acme")
+    models.extend("acme", frames(0, 1_023))
+    files.append_rows(rows_of(frames(1_023, 1_024)))
+    with pytest.raises(ConflictError, match="another process changed it"):
+        files.seal(rows_of(frames(0, 1_023)))
+    check_whole(models, size=1_024)
+
+
+@given(st.lists(st.integers(0, 5), max_size=30))
+def test_rows_that_grow_are_those_that_were_put_together(steps: list[int]) -> None:
+    rows, seen, size = rows_of([]), [], 0
+    for step in steps:
+        rows = grown(rows, rows_of(frames(size, size + step)))
+        size += step
+        seen.append((rows, size))
+    for earlier, length in seen:
+        assert earlier.tobytes() == rows_of(frames(0, length)).tobytes()
 
 
 def test_many_small_logs_cost_no_files(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from itertools import combinations
 from typing import Any
 
 WRAP = 2**64
-BASE = 0x9E3779B97F4A7C15
+WORD_WRAP = 2**32
+BASE = 0x9E3779B1
 NAMES = ("actor", "action", "resource", "outcome")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INVISIBLE = {0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070)}
@@ -108,9 +109,9 @@ def _characters(body: str) -> list[str]:
 def _word_term(word: str) -> int:
     total, power = 0, 1
     for byte in word.encode():
-        power = power * BASE % WRAP
+        power = power * BASE % WORD_WRAP
         total += byte * power
-    return _finish(total % WRAP)
+    return _finish(total % WORD_WRAP)
 
 
 def _value(name: str, value: str) -> int:

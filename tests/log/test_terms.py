@@ -1,15 +1,18 @@
 """What events are found by: read twice, by whole frames and by the rules, on real and on odd texts."""
 
 import json
+from itertools import product
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atp.log.project.frames import event_text, make_frame, read_facts
-from atp.log.terms import field_term, field_terms, fold, fold_phrase, text_terms, word_term
+from atp.log.event import parse_instant
+from atp.log.project.frames import event_text, instant_of, make_frame, read_facts
+from atp.log.terms import Fields, field_term, field_terms, fold, fold_phrase, text_terms, word_term
 from tests.log import reading
 from tests.log.listed import KINDS, entry_of, event_with, real_entries
 
@@ -69,7 +72,7 @@ def test_texts_that_are_no_json_are_read_alike_in_a_frame_and_alone(texts: list[
     assert set(text_terms(texts).tolist()) == alone
 
 
-@given(st.lists(st.text(alphabet='\\nu"a01é ', max_size=12).map(str.encode), max_size=6))
+@given(st.lists(st.text(alphabet='\\nu"a01é ,:<\u0338', max_size=16).map(str.encode), max_size=6))
 def test_backslashes_are_counted_alike_in_a_frame_and_alone(texts: list[bytes]) -> None:
     alone = {word_term(word) for text in texts for word in fold(text).split()}
     assert set(text_terms(texts).tolist()) == alone
@@ -80,6 +83,15 @@ def test_long_texts_are_read_to_their_end() -> None:
     texts += ['"﷽ end4"'.encode() * 9_000, b'"' + b"x" * 65_000 + b' end5\\n"']
     assert {word_term(b"end%d" % number) for number in range(6)} <= set(text_terms(texts).tolist())
     assert word_term(b"x" * 65_000) in text_terms(texts).tolist()
+
+
+def test_words_are_never_cut_where_long_texts_are() -> None:
+    words = [b"w%d" % number * (1 + number % 50) for number in range(9_000)]
+    for between in (b" ", b",", b"\\n", b'":"', b"\\u0020", " \u00e9 ".encode()):
+        text = between.join(words)
+        assert len(text) > 1 << 17
+        alone = {word_term(word) for word in fold(text).split()}
+        assert set(text_terms([text]).tolist()) == alone
 
 
 def test_folding_that_makes_a_text_much_longer_is_followed() -> None:
@@ -109,6 +121,17 @@ def test_words_are_what_people_take_for_words(text: bytes, words: bytes) -> None
     assert fold(text).decode().split() == words.decode().split()
 
 
+@given(st.lists(st.tuples(*[st.none() | st.sampled_from(["a", "b", "x" * 600]) | st.text(max_size=3)] * 4), max_size=9))
+def test_fields_have_the_same_terms_in_a_frame_and_alone(events: list[Fields]) -> None:
+    alone = set()
+    for event, given_of in product(events, product((False, True), repeat=4)):
+        chosen = tuple(value if given else None for value, given in zip(event, given_of, strict=True))
+        if any(given_of) and all(value is not None for value, given in zip(event, given_of, strict=True) if given):
+            alone.add(field_term(cast(Fields, chosen)))
+    terms = field_terms(events).tolist()
+    assert set(terms) == alone and len(terms) == len(alone)
+
+
 def test_a_conjunction_of_fields_is_one_term_of_exactly_its_events() -> None:
     terms = field_terms([("a", "x", None, "success"), ("b", "y", "r", None)]).tolist()
     assert len(terms) == 14
@@ -128,6 +151,48 @@ def test_an_entry_that_is_not_ours_is_found_by_its_text_alone(entry: bytes) -> N
     assert {word_term(b"good"), word_term(b"needle")} <= set(frame.terms.tolist())
     assert frame.time_min == frame.time_max == reading.instants(good)[0]
     assert make_frame(0, [entry]).time_max == 0
+
+
+DIGITS = st.integers(0, 99).map("{:02d}".format)
+INSTANTS = st.builds(
+    "{}-{}-{}{}{}:{}:{}{}{}".format,
+    st.sampled_from(["2026", "1969", "0001", "9999", "0000"]),
+    st.sampled_from(["01", "02", "12", "13"]),
+    st.sampled_from(["01", "29", "31"]),
+    st.sampled_from("Tt "),
+    st.sampled_from(["00", "23", "24"]),
+    DIGITS,
+    st.sampled_from(["00", "59", "60", "61"]),
+    st.sampled_from(["", "."]) | st.integers(0, 10**13).map(".{}".format),
+    st.sampled_from(["Z", "z", "", "+01:00", "-23:59", "+24:00", "-00:60", "Z" * 90]),
+)
+
+
+@given(INSTANTS | st.text(max_size=30))
+def test_an_instant_is_its_second_and_what_is_behind_it(text: str) -> None:
+    try:
+        expected = parse_instant(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="is not"):
+            instant_of(text)
+    else:
+        assert instant_of(text) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_facts_do_not_need_the_data(shared: Path, kind: str) -> None:
+    for entry in real_entries(shared, kind, count=320):
+        facts = read_facts(entry)
+        assert facts and dict(zip(reading.NAMES, facts.fields, strict=True)).items() >= reading.fields(entry).items()
+        assert (facts.at, facts.received_at) == reading.instants(entry)
+
+
+@pytest.mark.parametrize("data", [b'{"data":1,"data":2}', rb'"\",\"data\":1"', b'{"a":[{"b":1,"data":3}]}'])
+def test_members_called_data_inside_of_others_mislead_nobody(data: bytes) -> None:
+    entry = entry_of(event_with(data, number=1))
+    sealed = entry.replace(b'"event":', b'"sealed":{"class":"a","fields":{"b":"c","data":"d"}},"event":', 1)
+    assert read_facts(entry) == read_facts(sealed)
+    assert read_facts(entry) == read_facts(entry_of(event_with(b"1", number=1)))
 
 
 def test_terms_stand_once_in_a_frame() -> None:

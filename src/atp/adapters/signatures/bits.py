@@ -22,6 +22,7 @@ SLICE_BYTES = FRAMES // 8
 _TIMES = [("time_min", "<i8"), ("time_max", "<i8")]
 _TAIL = [("number", "<u8"), ("checksum", "<u8")]
 _CHECKSUM_BYTES = 8
+_ROWS_MIN = 8
 ROW = np.dtype([("bits", "u1", BITS // 8), *_TIMES, *_TAIL])
 BLOCK = np.dtype([("bits", "u1", (BITS, SLICE_BYTES)), *((*column, FRAMES) for column in _TIMES), *_TAIL])
 
@@ -57,6 +58,20 @@ def rows_of(frames: Sequence[Frame]) -> Records:
     for position in range(len(rows)):
         rows["checksum"][position] = _checksum(rows[position : position + 1])
     return rows
+
+
+def grown(rows: Records, more: Records) -> Records:
+    """Some rows of one segment and more behind them. Copies only when the memory behind them is used up.
+
+    Whoever holds `rows` sees no change; `rows` grow only once.
+    """
+    size = len(rows) + len(more)
+    room = rows.base if isinstance(rows.base, np.ndarray) and rows.base.dtype == ROW else rows
+    if len(room) < size or room.ctypes.data != rows.ctypes.data or not room.flags.writeable:
+        room = np.empty(min(max(2 * size, _ROWS_MIN), FRAMES), ROW)
+        room[: len(rows)] = rows
+    room[len(rows) : size] = more
+    return room[:size]
 
 
 def whole(records: Records, *, number: int) -> Records:

@@ -110,19 +110,18 @@ class ViewFiles:
         aside.write_bytes(rows.tobytes())
         aside.replace(self._open)
 
-    def append_rows(self, rows: Records) -> None:
-        """Add rows behind those in `open`. Not synced: what is lost is followed again."""
+    def append_rows(self, rows: Records) -> Stamp:
+        """Add rows behind those in `open`; returns its state then. Not synced: what is lost is followed again."""
         self._directory.mkdir(parents=True, exist_ok=True)
         with self._open.open("ab", buffering=0) as file:
-            file.write(rows.tobytes())
+            file.write(rows.view(np.uint8).data)
+            return _state(os.fstat(file.fileno()))
 
-    def seal(self) -> None:
-        """Turn the full `open` into its block. ConflictError when it is not full, or not what was written."""
-        rows = self.rows()
-        segment = int(rows["number"][0]) // FRAMES if len(rows) else 0
-        if len(rows) != FRAMES or len(whole(rows, number=segment * FRAMES)) != FRAMES:
+    def seal(self, rows: Records) -> None:
+        """Turn the full `open`, which holds these rows, into its block. ConflictError when it is of another size."""
+        if _stamp(self._open).size != rows.nbytes:
             raise ConflictError(f"could not seal {self._open}: another process changed it")
-        self._write(block_of(rows).tobytes(), segment * BLOCK.itemsize)
+        self._write(block_of(rows).tobytes(), int(rows["number"][0]) // FRAMES * BLOCK.itemsize)
         self._open.unlink()
 
     def forget_block(self, number: int) -> None:
@@ -149,4 +148,8 @@ def _stamp(path: Path) -> Stamp:
         status = path.stat()
     except FileNotFoundError:
         return Stamp()
+    return _state(status)
+
+
+def _state(status: os.stat_result) -> Stamp:
     return Stamp(status.st_ino, status.st_size, status.st_mtime_ns)

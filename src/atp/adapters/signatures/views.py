@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
@@ -15,6 +15,7 @@ from atp.adapters.signatures.bits import (
     Numbers,
     Records,
     frames_in,
+    grown,
     positions_of,
     rows_in,
     rows_of,
@@ -88,12 +89,11 @@ class Signatures:
             if view.stamps[0].size != view.rows.nbytes:
                 files.replace_rows(view.rows)
             if len(view.rows) == FRAMES:  # a crash came before its block
-                files.seal()
+                files.seal(view.rows)
+                view = self._view(tenant)
             while frames:
-                room = FRAMES - frames[0].number % FRAMES
-                files.append_rows(rows_of(frames[:room]))
-                if len(frames) >= room:
-                    files.seal()
+                room = FRAMES - len(view.rows)
+                view = self._appended(tenant, view, rows_of(frames[:room]))
                 frames = frames[room:]
 
     def candidates(self, tenant: str, narrowing: Narrowing) -> Iterator[int]:
@@ -140,6 +140,18 @@ class Signatures:
                 return before
             view = _look(files, stamps, before)
         self._hold(tenant, view)
+        return view
+
+    def _appended(self, tenant: str, view: _View, rows: Records) -> _View:
+        """Write rows behind a view's and seal the segment when it is full. What was written is not read again."""
+        files = self._files(tenant)
+        stamp, rows = files.append_rows(rows), grown(view.rows, rows)
+        if len(rows) == FRAMES:
+            files.seal(rows)
+            return self._view(tenant)
+        view = replace(view, stamps=(stamp, view.stamps[1]), rows=rows)
+        if stamp.size == rows.nbytes:  # else another process wrote, too: the next look finds out
+            self._hold(tenant, view)
         return view
 
     def _hold(self, tenant: str, view: _View) -> None:

@@ -11,6 +11,8 @@ from atp.log.terms import Fields, field_terms, text_terms
 from atp.ports.read_models import Frame
 
 _EVENT = b'"event":'
+_DATA = b',"data":'
+_SECOND_CHARS, _REST_CHARS_MAX = len("2026-01-31T23:59:59"), 32
 
 
 class _Id(msgspec.Struct, gc=False):
@@ -45,13 +47,57 @@ class Facts(msgspec.Struct, gc=False, frozen=True):
     def at(self) -> int:
         """When it happened, in microseconds since 1970 UTC: when it was received, if the event does not say. 1 µs."""
         try:
-            return parse_instant(self.time) if self.time else self.received_at
+            return instant_of(self.time) if self.time else self.received_at
         except ValueError:
             return self.received_at
 
 
+def instant_of(text: str) -> int:
+    """`parse_instant` for texts that resemble one another: neighbours share their second or what follows it. 0.3 µs.
+
+    An instant is its second in UTC, and what the fraction and the offset add to it.
+    """
+    second, rest = text[:_SECOND_CHARS], text[_SECOND_CHARS:]
+    return _second(second) + _rest(rest) if len(rest) <= _REST_CHARS_MAX else parse_instant(text)
+
+
+@lru_cache(maxsize=1 << 12)
+def _second(text: str) -> int:
+    return parse_instant(f"{text}Z")
+
+
+@lru_cache(maxsize=1 << 12)
+def _rest(text: str) -> int:
+    return parse_instant(f"1970-01-01T00:00:00{text}")
+
+
 def read_facts(entry: bytes) -> Facts | None:
-    """The facts of an entry; None when it is not readable as format 1: then only its text is. About 2 µs."""
+    """The facts of an entry; None when it is not readable as format 1: then only its text is. About 0.7 µs.
+
+    In format 1 `data` is the last member, and longer than all others: it is not looked at.
+    """
+    head, found, _ = entry.partition(_DATA)
+    return (_decode(head + b"}}") if found else None) or _decode(entry)
+
+
+def event_text(entry: bytes) -> bytes:
+    """What text questions are about: the event, without what the server put before it; else the whole entry.
+
+    No string before the event can hold `"event":`, its quotes would be escaped.
+    """
+    _, found, event = entry.partition(_EVENT)
+    return event if found else entry
+
+
+def make_frame(number: int, entries: Sequence[bytes]) -> Frame:
+    """The frame of some entries. About 7 µs an entry of 2.4 kB."""
+    facts = [fact for fact in map(read_facts, entries) if fact]
+    terms = np.concatenate((text_terms(map(event_text, entries)), field_terms([fact.fields for fact in facts])))
+    times = [fact.at for fact in facts] or [0]
+    return Frame(number, terms, min(times), max(times))
+
+
+def _decode(entry: bytes) -> Facts | None:
     try:
         read = _ENTRY.decode(entry)
         received_at = _parse_receipt(read.received_at)
@@ -60,20 +106,3 @@ def read_facts(entry: bytes) -> Facts | None:
     event = read.event
     fields = (event.actor.id, event.action, event.resource.id if event.resource else None, event.outcome)
     return Facts(fields, event.time, received_at)
-
-
-def event_text(entry: bytes) -> bytes:
-    """What text questions are about: the event, without what the server put before it; else the whole entry.
-
-    No string before the event can hold `"event":`, its quotes would be escaped.
-    """
-    start = entry.find(_EVENT)
-    return entry[start + len(_EVENT) :] if start >= 0 else entry
-
-
-def make_frame(number: int, entries: Sequence[bytes]) -> Frame:
-    """The frame of some entries. About 10 µs an entry of 1.4 kB."""
-    facts = [fact for fact in map(read_facts, entries) if fact]
-    terms = np.concatenate((text_terms(list(map(event_text, entries))), field_terms(fact.fields for fact in facts)))
-    times = [fact.at for fact in facts] or [0]
-    return Frame(number, terms, min(times), max(times))
