@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from starlette.exceptions import HTTPException
 
 from atp import limits
@@ -32,6 +33,7 @@ FORMAT_OF_MEDIA = {
 
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 _COUNT_FROM_COMMAS = 100_000
+_COMMA = ord(",")
 _TO_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"\[\]{}]*+)*+([\[\]{}])', re.DOTALL)
 _SPACE = b" \t\r\n"
 
@@ -108,8 +110,8 @@ def split_lines(body: bytes) -> list[bytes]:
 
 def check_count(body: bytes) -> None:
     """TooLargeError when a JSON array has more than `limits.BATCH_EVENTS_MAX` elements, before it is decoded: an
-    array of 64 MiB can have 30 million. Free below 100,000 commas, else about 10 ns a byte."""
-    if body.count(b",") < _COUNT_FROM_COMMAS:
+    array of 64 MiB can have 30 million. About 0.1 ns a byte below 100,000 commas, else 10 ns."""
+    if np.count_nonzero(np.frombuffer(body, np.uint8) == _COMMA) < _COUNT_FROM_COMMAS:
         return
     at = depth = commas = 0
     while match := _TO_BRACKET.match(body, at):

@@ -7,12 +7,23 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from atp import limits
 from atp.errors import AtpError, UnavailableError
 from atp.log.append import Outcome, Request
 
 Append = Callable[[Sequence[Request]], list[Outcome | AtpError]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A request in the queue, with the events and bytes that it weighs."""
+
+    request: Request
+    future: "Future[Outcome]"
+    events: int
+    size: int
 
 
 class Committer:
@@ -22,7 +33,7 @@ class Committer:
         self._append = append
         self._on_durable = on_durable
         self._on_bug = on_bug
-        self._waiting: deque[tuple[Request, Future[Outcome]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._events = self._bytes = 0
         self._changed = threading.Condition()
         self._is_stopping = False
@@ -56,7 +67,7 @@ class Committer:
                 self._events + events > limits.QUEUE_EVENTS_MAX or self._bytes + size > limits.QUEUE_BYTES_MAX
             ):
                 raise UnavailableError("could not record: the queue is full", hint="send it again after Retry-After")
-            self._waiting.append((request, future))
+            self._waiting.append(_Waiting(request, future, events, size))
             self._events += events
             self._bytes += size
             self._changed.notify()
@@ -65,38 +76,36 @@ class Committer:
     def _run(self) -> None:
         while group := self._take():
             try:
-                outcomes = self._append([request for request, _ in group])
+                outcomes = self._append([waiting.request for waiting in group])
             except AtpError as error:
-                for _, future in group:
-                    future.set_exception(error)
-                self._on_durable({request.tenant for request, _ in group})  # it may be durable though it failed
+                for waiting in group:
+                    waiting.future.set_exception(error)
+                self._on_durable({waiting.request.tenant for waiting in group})  # it may be durable though it failed
                 continue
             except Exception as bug:
-                for _, future in group:
-                    future.set_exception(bug)
+                for waiting in group:
+                    waiting.future.set_exception(bug)
                 self._on_bug(bug)
                 continue
-            for (_, future), outcome in zip(group, outcomes, strict=True):
+            for waiting, outcome in zip(group, outcomes, strict=True):
                 if isinstance(outcome, AtpError):
-                    future.set_exception(outcome)
+                    waiting.future.set_exception(outcome)
                 else:
-                    future.set_result(outcome)
-            self._on_durable({request.tenant for request, _ in group})
+                    waiting.future.set_result(outcome)
+            self._on_durable({waiting.request.tenant for waiting in group})
 
-    def _take(self) -> list[tuple[Request, "Future[Outcome]"]]:
+    def _take(self) -> list[_Waiting]:
         """The next group, waiting for one; empty when it is time to end."""
         with self._changed:
             while not self._waiting and not self._is_stopping:
                 self._changed.wait()
-            group: list[tuple[Request, Future[Outcome]]] = []
+            group: list[_Waiting] = []
             events = size = 0
             while self._waiting:
-                weight = _weight(self._waiting[0][0])
-                if group and (
-                    events + weight[0] > limits.GROUP_EVENTS_MAX or size + weight[1] > limits.GROUP_BYTES_MAX
-                ):
+                events, size = events + self._waiting[0].events, size + self._waiting[0].size
+                if group and (events > limits.GROUP_EVENTS_MAX or size > limits.GROUP_BYTES_MAX):
+                    events, size = events - self._waiting[0].events, size - self._waiting[0].size
                     break
-                events, size = events + weight[0], size + weight[1]
                 group.append(self._waiting.popleft())
             self._events -= events
             self._bytes -= size

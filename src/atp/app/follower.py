@@ -21,7 +21,7 @@ from atp.errors import AtpError, UnavailableError
 from atp.log.project.follow import follow_bundles
 
 _LOCK = "views.lock"
-_NICE = 5  # acknowledgements come first
+_NICE = 19  # acknowledgements come first; who writes waits for the views when they are `LAG_SECONDS_MAX` behind
 _GC_THRESHOLD = 50_000
 _END_SECONDS = 2.0
 # glibc would give large arrays back after each frame and fault them in again: a third of the time.

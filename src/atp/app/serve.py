@@ -3,7 +3,6 @@
 import gc
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ _KEEP_ALIVE_SECONDS = 75
 _FINISH_SECONDS = 3  # for requests in flight; the whole stop takes under five
 _LOOK_SECONDS = 1
 _GC_THRESHOLD = 50_000
-_SWITCH_SECONDS = 0.005  # who waits for a disk and comes back is let in after this, not after Python's 5 ms
 _ANYWHERE = ("0.0.0.0", "::", "")
 
 
@@ -104,7 +102,6 @@ def _run(platform: Platform, app: ASGIApp, listener: socket.socket) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    sys.setswitchinterval(_SWITCH_SECONDS)
     with _signals_after_the_end():
         server.run(sockets=[listener])
 
