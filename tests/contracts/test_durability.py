@@ -31,6 +31,15 @@ PUT = (
     "    store.replace('checkpoint', b'%d' % k)\n"
     "    os.write(1, b'acknowledged')\n"
 )
+PUT_MANY = (
+    "import os, sys, pathlib\n"
+    "from atp.adapters.filesystem import FilesystemObjectStore\n"
+    "store = FilesystemObjectStore(pathlib.Path(sys.argv[1]))\n"
+    "os.write(1, b'start')\n"
+    "for k in range(3):\n"
+    "    store.put({f'logs/{k}/tile/{n}': b'data' for n in range(20)})\n"
+    "    os.write(1, b'acknowledged')\n"
+)
 
 
 def traced(script: str, directory: Path) -> list[list[str]]:
@@ -38,7 +47,7 @@ def traced(script: str, directory: Path) -> list[list[str]]:
     if shutil.which("strace") is None:
         pytest.skip("could not find strace (hint: apt-get install -y strace)")
     report = directory / "calls"
-    calls = "trace=write,pwrite64,fsync,fdatasync,link,linkat,rename"
+    calls = "trace=write,pwrite64,fsync,fdatasync,syncfs,link,linkat,rename"
     command = ["strace", "-f", "-y", "-qq", "-o", str(report), "-e", calls, sys.executable, "-c", script]
     traced = subprocess.run([*command, str(directory / "data")], capture_output=True, check=False, text=True)
     if "ptrace" in traced.stderr:
@@ -76,3 +85,14 @@ def test_an_object_is_synced_before_it_gets_its_name_and_its_directories_after(t
         root = tmp_path / "data"
         folders = {root} if words[named] == "rename" else {root / "logs", root / "logs" / str(number // 2)}
         assert synced == {str(folder) for folder in folders | ({root} if number == 0 else set())}
+
+
+def test_many_objects_are_written_then_synced_at_once_and_only_then_named(tmp_path: Path) -> None:
+    groups = traced(PUT_MANY, tmp_path)
+    assert len(groups) == 3
+    for calls in groups:
+        words = [call.split("(")[0] for call in calls if ".aside/" in call or "syncfs" in call]
+        written, named = words.index("syncfs"), [at for at, word in enumerate(words) if word in ("link", "linkat")]
+        assert words[:written] == ["write"] * 20 and len(named) == 20 and min(named) > written
+        folders = [call for call in calls if call.startswith("fsync")]
+        assert calls.index(folders[0]) > max(at for at, call in enumerate(calls) if call.startswith("link"))

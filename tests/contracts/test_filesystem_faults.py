@@ -26,7 +26,6 @@ def test_a_full_disk_refuses_and_an_emptied_one_takes_the_same_call(tmp_path: Pa
         disk.free()
         store.put(objects)
         assert len(list(store.keys("logs/"))) == 20
-        store.close()
 
 
 def test_a_read_only_disk_is_named_and_still_read(tmp_path: Path) -> None:
@@ -37,7 +36,6 @@ def test_a_read_only_disk_is_named_and_still_read(tmp_path: Path) -> None:
         assert store.get("a") == b"1"
         with pytest.raises(UnavailableError, match=r"^could not store .*\(hint: mount"):
             store.put({"b": b"1"})
-        store.close()
 
 
 def test_a_killed_writer_leaves_whole_objects(tmp_path: Path) -> None:
@@ -55,7 +53,6 @@ def test_a_killed_writer_leaves_whole_objects(tmp_path: Path) -> None:
         assert all(store.get(f"logs/{k}/{i}") == b"%06d" % k * 2_000 for i in range(10))
     for key in store.keys("logs/"):
         assert store.get(key) == b"%06d" % int(key.split("/")[1]) * 2_000
-    store.close()
 
 
 def test_what_a_crash_left_aside_is_removed_an_hour_later(tmp_path: Path) -> None:
@@ -68,7 +65,6 @@ def test_what_a_crash_left_aside_is_removed_an_hour_later(tmp_path: Path) -> Non
     assert not old.exists()
     assert young.exists()
     assert list(store.keys("")) == ["a"]
-    store.close()
 
 
 def test_a_directory_in_the_place_of_an_object_is_no_object(tmp_path: Path) -> None:
@@ -80,7 +76,6 @@ def test_a_directory_in_the_place_of_an_object_is_no_object(tmp_path: Path) -> N
         store.put({"a": b"1"})
     with pytest.raises(UnavailableError, match=r"^could not store 'a/b/c'"):
         store.put({"a/b/c": b"1"})
-    store.close()
 
 
 def test_an_object_that_was_edited_is_not_overwritten(tmp_path: Path) -> None:
@@ -90,7 +85,6 @@ def test_an_object_that_was_edited_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(TamperedError):
         store.put({"a/b": b"signed"})
     assert store.get("a/b") == b"edited"
-    store.close()
 
 
 def test_a_root_that_is_a_file_is_named(tmp_path: Path) -> None:
