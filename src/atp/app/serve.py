@@ -104,7 +104,7 @@ def _run(platform: Platform, app: ASGIApp, listener: socket.socket) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    __import__("sys").setswitchinterval(0.0003)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with _signals_after_the_end():
         server.run(sockets=[listener])
 
