@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from atp.limits import PAGE_EVENTS_DEFAULT
 from benchmarks.corpus import Sample
 from benchmarks.figures import Figure, Row, percentile
 from benchmarks.fill import Filled, filling
@@ -26,14 +27,15 @@ _WORD = re.compile(rb"[a-zA-Z]{5,20}")
 
 Questions = dict[str, list[dict[str, str]]]
 Answers = dict[str, list[float]]
+"""Seconds of each page by shape. A page that ends before it is full, to be quick, is a page: `_early` counts them."""
 T = TypeVar("T", bound=Hashable)
 
 
 def measure(bench: Run, filled: Filled) -> Iterator[Row]:
     """Asked by one client on a warm page cache."""
-    large = _ask_all(bench, filled)
+    large, early = _ask_all(bench, filled)
     with filling(bench, filled.events // _TENTH) as tenth:
-        small = _ask_all(bench, tenth)
+        small, _ = _ask_all(bench, tenth)
     slowest = sorted(large, key=lambda shape: percentile(large[shape], 95), reverse=True)
     yield Figure(
         what=f"query page of 50 at {filled.events:,} events, p95",
@@ -42,7 +44,7 @@ def measure(bench: Run, filled: Filled) -> Iterator[Row]:
         yardstick=PAGE_SECONDS_MAX * 1e3,
         against="limit",
         is_ceiling=True,
-        note="p50/p95 ms: " + ", ".join(f"{shape} {_words(large[shape])}" for shape in slowest),
+        note="p50/p95 ms: " + ", ".join(f"{shape} {_words(large[shape])}" for shape in slowest) + f"; {early}",
     )
     yield Figure(
         what=f"the same by p95 at {tenth.events:,} events",
@@ -65,18 +67,20 @@ def _words(times: Sequence[float]) -> str:
     return f"{percentile(times, 50) * 1e3:.1f}/{percentile(times, 95) * 1e3:.1f}"
 
 
-def _ask_all(bench: Run, filled: Filled) -> Answers:
+def _ask_all(bench: Run, filled: Filled) -> tuple[Answers, str]:
     with serving(filled.data) as server, bench.profiled(f"queries of {filled.events:,} events", server.pid):
         return run(lambda: _answers(bench, server))
 
 
-async def _answers(bench: Run, server: Server) -> Answers:
-    """One question of each shape after another, until the time is over and each was asked."""
+async def _answers(bench: Run, server: Server) -> tuple[Answers, str]:
+    """One question of each shape after another, until the time is over and each was asked; and what ended early."""
     connection = await connect(server.port)
     questions = _questions(bench.corpus.samples, await _some_ids(connection, server))
     requests = {shape: [_request(server, variant) for variant in variants] for shape, variants in questions.items()}
-    for sent in (sent for variants in requests.values() for sent in variants):
-        await succeed(connection, sent)  # once unmeasured: the page cache is warm from then on
+    early = Counter[str]()
+    for shape, sent in ((shape, sent) for shape, variants in requests.items() for sent in variants):
+        page = msgspec.json.decode((await succeed(connection, sent)).body)  # unmeasured: it warms the page cache
+        early[shape] += page["next"] is not None and len(page["events"]) < PAGE_EVENTS_DEFAULT
     answers: Answers = {shape: [] for shape in requests}
     deadline = time.perf_counter() + bench.seconds
     for turn in count():
@@ -85,7 +89,13 @@ async def _answers(bench: Run, server: Server) -> Answers:
         for shape, variants in requests.items():
             answers[shape].append((await succeed(connection, variants[turn % len(variants)])).seconds)
     connection.close()
-    return answers
+    return answers, _early(early, questions)
+
+
+def _early(early: Counter[str], questions: Questions) -> str:
+    """How many of each shape's pages handed out a cursor before they were full."""
+    shapes = [f"{shape} {count} of {len(questions[shape])}" for shape, count in early.items() if count]
+    return f"first pages that ended early: {', '.join(shapes) or 'none'}"
 
 
 async def _some_ids(connection: Connection, server: Server) -> list[str]:

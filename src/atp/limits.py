@@ -36,6 +36,7 @@ TICKETS_MAX = 100
 FORM_BYTES_MAX = 16 * 1024
 LOGIN_FAILURES_MAX = 10  # of one address in a minute
 LOGIN_ADDRESSES_MAX = 10_000
+LOOK_SECONDS_MAX = 0.5  # that a page of events looks further by itself while it is not full
 LOGS_SHOWN_MAX = 200  # rows of a page, names in a list to choose from
 
 # The path
@@ -47,7 +48,7 @@ LAG_SECONDS_MAX = 0.75  # an entry that no view has seen is older than this: com
 PUBLISH_PAUSE_SECONDS = 0.05  # between two checkpoints, so that each covers what came meanwhile
 INTEGRATE_ENTRIES_MAX = 16_384  # entries of one log that one integrate step takes
 FOLLOW_ENTRIES_MAX = 8_192
-SCAN_FRAMES_MAX = 2_048  # frames that one page of a query may read before it hands out a cursor
+SCAN_FRAMES_MAX = 64  # frames that one page of a query may read before it hands out a cursor
 LOG_KEYS_MAX = 2  # that sign one log at once
 
 # Watching over itself

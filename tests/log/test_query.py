@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from atp.adapters.memory_models import MemoryReadModels
 from atp.adapters.signatures import Signatures
@@ -196,6 +198,29 @@ def test_text_is_plain_text(text: str, positions: list[int], read_models: ReadMo
     assert found == positions
     unfollowed = texts("filler", *VALUES)
     assert indexes(Question(text=text, order="index"), unfollowed, MemoryReadModels()) == [p + 1 for p in positions]
+
+
+WORDS = st.sampled_from(
+    ("a", "A", "_", "é", "É", "ß", "ad\u200bmin", "admin", "ﬁ", "fi", "漢", "\n", "\\", "\\u0061", "@", "`")
+)
+
+
+@given(st.lists(st.lists(WORDS | st.text(max_size=2), max_size=6).map("".join), min_size=1, max_size=70), st.data())
+def test_odd_texts_are_found_as_a_list_filter_finds_them(values: list[str], data: st.DataObject) -> None:
+    log = texts(*(value.encode("utf-8", "replace").decode() for value in values))
+    words = reading.words(data.draw(st.sampled_from(log.published)))
+    question = Question(text=" ".join(data.draw(st.lists(st.sampled_from(words), min_size=1, max_size=3))))
+    assert answers(question, log, MemoryReadModels()) == naive(question, log.published)
+
+
+@pytest.mark.parametrize(
+    "entry", [b"a\nb needle", rb"\u006eeedle", b"\\" * 3 + b"u006eeedle", b"\nneedle\n", b"@needle"]
+)
+def test_texts_that_are_no_json_are_found_wherever_they_stand(entry: bytes) -> None:
+    for place in range(4):
+        log = ListedLog([entry_of(event_with(b'"filler"'))] * 3)
+        log.published.insert(place, entry)
+        assert indexes(Question(text="needle"), log, MemoryReadModels()) == [place]
 
 
 def test_a_blank_text_is_no_condition_and_one_without_words_is_refused(read_models: ReadModels) -> None:

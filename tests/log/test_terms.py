@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from atp.log.event import parse_instant
 from atp.log.project.frames import event_text, instant_of, make_frame, read_facts
-from atp.log.terms import Fields, field_term, field_terms, fold, fold_phrase, text_terms, word_term
+from atp.log.terms import Fields, field_term, field_terms, fold, fold_phrase, plain, text_terms, word_term
 from tests.log import reading
 from tests.log.listed import KINDS, entry_of, event_with, real_entries
 
@@ -64,6 +64,15 @@ def test_odd_texts_have_the_same_terms_in_a_frame_and_alone(texts: list[tuple[st
 def test_a_phrase_is_read_as_the_rules_say(text: str) -> None:
     words = reading.words_of(text.encode("utf-8", "replace").decode())
     assert fold_phrase(text.encode("utf-8", "replace").decode()).decode().split() == words
+
+
+@given(ODD | st.text(alphabet='\\nu"a01éK ,:<\u0338\u200b', max_size=16), st.booleans(), st.booleans())
+def test_words_stand_as_they_are_in_the_plain_text(text: str, is_json: bool, is_ascii: bool) -> None:
+    raw = _encoded(json.dumps(text, ensure_ascii=is_ascii) if is_json else text)
+    rest = plain(raw).lower()
+    for word in fold(raw).split():
+        assert word in rest, "in the order of the text"
+        rest = rest[rest.index(word) + len(word) :]
 
 
 @given(st.lists(st.binary(max_size=40), max_size=6))

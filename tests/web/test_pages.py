@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atp.cli.main import program
-from atp.limits import LOGS_SHOWN_MAX
+from atp.limits import FRAME_ENTRIES, LOGS_SHOWN_MAX, SCAN_FRAMES_MAX
 from atp.log.query import Question
 from atp.web.events import verify_steps
 from tests.web.serving import Served, csrf_of, serving
@@ -44,6 +44,16 @@ def _commands(page: str) -> list[str]:
 def empty(served: Served, request: pytest.FixtureRequest) -> str:
     """A tenant of this test alone."""
     return served.tenant(re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-"))
+
+
+def test_a_timeline_looks_further_until_it_has_a_page(served: Served, empty: str) -> None:
+    meets, fails = {**EVENT, "data": "wire fraud"}, {**EVENT, "data": "fraud wire"}
+    served.record(meets, *[fails] * (FRAME_ENTRIES * (SCAN_FRAMES_MAX + 1)), tenant=empty)
+    question = Question(text="wire-fraud")
+    first = served.platform.ask(question, by=served.root, tenant=empty)
+    assert first.events == [] and first.next, "every frame holds both words: one page is not enough"
+    page = served.visitor().get("/", params={"tenant": empty, "text": question.text}).text
+    assert _indexes(page) == [0] and "Look further" not in page
 
 
 def test_an_empty_timeline_shows_a_command_that_records_the_first_event(served: Served, empty: str) -> None:

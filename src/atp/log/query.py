@@ -3,16 +3,19 @@
 Read models narrow a question down to frames; each entry of those is read from the log and compared exactly, so what is
 answered is true whatever a view says. What no view holds yet is read from the log itself: everything published is
 answered. A page ends when it is full, or when `SCAN_FRAMES_MAX` frames were read for it; its cursor says where to go on
-and which size of the log is listed, so pages neither repeat nor skip an entry while the log grows.
+and which size of the log is listed, so pages neither repeat nor skip an entry while the log grows. A page with a cursor
+and few events, or none, is no end: whoever wants more asks on.
 """
 
 import base64
 import struct
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
+
+import numpy as np
 
 from atp.errors import MalformedError
 from atp.limits import (
@@ -25,12 +28,17 @@ from atp.limits import (
 )
 from atp.log.project.follow import Log
 from atp.log.project.frames import Facts, event_text, read_facts
-from atp.log.terms import Fields, field_term, fold, fold_phrase, word_term
+from atp.log.terms import Fields, field_term, fold, fold_phrase, plain, word_term
 from atp.ports.read_models import Narrowing, ReadModels
 
 _CURSOR = struct.Struct(">8sQQ")  # digest of the question, size of the log that is listed, index to go on with
 _CURSOR_CHARS = 32
 _NEVER = 1 << 63
+_LINE_BREAK = ord("\n")
+_CASE = np.uint8(0x20)  # the bit that parts a capital from its letter; with it, `_` and three more are as another one
+
+Answers = Callable[[list[bytes], range], Iterable[tuple[int, bytes]]]
+"""Which of a frame's entries answer: asked for some indexes, it gives those of them that do, with their entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +85,7 @@ class Page:
 
 
 def ask(question: Question, *, tenant: str, reader: Log, read_models: ReadModels) -> Page:
-    """Answer one page. Costs about 0.2 ms for each candidate frame, and never more than `SCAN_FRAMES_MAX` of them.
+    """Answer one page. Costs about 0.3 ms for each candidate frame, and never more than `SCAN_FRAMES_MAX` of them.
 
     MalformedError for a question without meaning, and for a cursor that belongs to another one.
     """
@@ -87,8 +95,8 @@ def ask(question: Question, *, tenant: str, reader: Log, read_models: ReadModels
     if index is not None:
         span = span[span.index(index) :] if index in span else span[:0]
     numbers = _candidates(question, phrases, tenant=tenant, span=span, size=size, read_models=read_models)
-    is_answer = _condition(question, phrases)
-    events, index = _scan(numbers, span=span, limit=question.limit, is_answer=is_answer, reader=reader)
+    answers_in = _condition(question, phrases)
+    events, index = _scan(numbers, span=span, limit=question.limit, answers_in=answers_in, reader=reader)
     is_done = index is None or index not in span
     following = None if is_done else base64.urlsafe_b64encode(_CURSOR.pack(digest, viewed_size, index)).decode()
     return Page(events, following, size, viewed_size)
@@ -150,7 +158,7 @@ def _candidates(
 
 
 def _scan(
-    numbers: Iterable[int], *, span: range, limit: int, is_answer: Callable[[bytes], bool], reader: Log
+    numbers: Iterable[int], *, span: range, limit: int, answers_in: Answers, reader: Log
 ) -> tuple[list[tuple[int, bytes]], int | None]:
     """The answers in some frames, and the index to go on with when not all frames were read to their end."""
     found: list[tuple[int, bytes]] = []
@@ -158,13 +166,10 @@ def _scan(
         inside = _inside(number, span)
         if frames_read == SCAN_FRAMES_MAX:
             return found, inside[0]
-        entries = reader.frame(number)
-        for index in inside:
-            entry = entries[index % FRAME_ENTRIES]
-            if is_answer(entry):
-                found.append((index, entry))
-                if len(found) == limit:
-                    return found, index + span.step
+        for index, entry in answers_in(reader.frame(number), inside):
+            found.append((index, entry))
+            if len(found) == limit:
+                return found, index + span.step
     return found, None
 
 
@@ -176,25 +181,49 @@ def _inside(number: int, span: range) -> range:
     return range(max(first, span[0]), min(beyond - 1, span[-1]) + 1)
 
 
-def _condition(question: Question, phrases: list[bytes]) -> Callable[[bytes], bool]:
-    """The exact test of one entry."""
+def _condition(question: Question, phrases: list[bytes]) -> Answers:
+    """The exact test of the entries of a frame."""
     words = sorted(set(_words(phrases)), key=len, reverse=True)
     bounds = (question.since, question.until, question.received_since, question.received_until)
     is_text_only = all(condition is None for condition in (*question.fields, *bounds))
 
-    def is_answer(entry: bytes) -> bool:
-        if phrases and not _holds(event_text(entry), phrases, words):
-            return False
-        return is_text_only or _meets(question, read_facts(entry))
+    def answers_in(entries: list[bytes], indexes: range) -> Iterator[tuple[int, bytes]]:
+        texts = list(map(event_text, entries)) if phrases else []
+        hopeful = _hopeful(texts, words) if phrases else range(len(entries))
+        for index in indexes:
+            position = index % FRAME_ENTRIES
+            if position not in hopeful or not _holds(texts[position] if phrases else b"", phrases):
+                continue
+            if is_text_only or _meets(question, read_facts(entries[position])):
+                yield index, entries[position]
 
-    return is_answer
+    return answers_in
 
 
-def _holds(text: bytes, phrases: list[bytes], words: list[bytes]) -> bool:
-    lowered = text.lower()
-    if not all(word in lowered for word in words) and text.isascii() and b"\\u" not in text:
-        return False  # in such a text each word stands as it is: no need to fold it
-    folded = fold(text)
+def _hopeful(texts: list[bytes], words: list[bytes]) -> Collection[int]:
+    """Where in a frame all words may stand, by one look at all of its texts. About 0.2 ms, however many texts."""
+    raw = np.frombuffer(plain(b"\n".join(texts)), np.uint8)
+    ends = np.append(np.flatnonzero(raw == _LINE_BREAK), len(raw))
+    if len(ends) != len(texts):  # texts that are no JSON may have line breaks of their own
+        return range(len(texts))
+    similar = (raw | _CASE).tobytes()
+    wanted = [(np.frombuffer(word, np.uint8) | _CASE).tobytes() for word in words]
+    return set(_meeting(similar, wanted, ends.tolist())) if all(word in similar for word in wanted) else ()
+
+
+def _meeting(joined: bytes, words: list[bytes], ends: list[int]) -> Iterator[int]:
+    """In which of the joined texts, each with its end, all words stand. The first word should be the rarest."""
+    at = joined.find(words[0])
+    while at >= 0:
+        number = bisect_right(ends, at)
+        start, end = ends[number - 1] + 1 if number else 0, ends[number]
+        if all(joined.find(word, start, end) >= 0 for word in words):
+            yield number
+        at = joined.find(words[0], end)
+
+
+def _holds(text: bytes, phrases: list[bytes]) -> bool:
+    folded = fold(text) if phrases else b""
     return all(phrase in folded for phrase in phrases)
 
 

@@ -51,8 +51,10 @@ _CACHED_CHARS_MAX = 512  # of one event's fields: what is cached stays small, wh
 _CACHED_TEXT_BYTES_MAX = 256  # of one text between two spaces
 
 _SPACE, _BACKSLASH, _U = b" \\u"
+_ASCII_MAX = 127
 _FOLD = bytes(ord(chr(c).lower()) if chr(c).isalnum() or chr(c) == "_" else _SPACE for c in range(128))
 _FOLD += bytes(range(128, 256))
+_RUN = re.compile(rb'[^ "\n]*')
 _SHORT_ESCAPE = re.compile(rb"\\[^u]")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[^u])")
 _INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
@@ -79,6 +81,33 @@ def fold_phrase(text: str) -> bytes:
     return _spaced(word.encode("utf-8", "replace") for word in _WORD.findall(comparable))
 
 
+def plain(text: bytes) -> bytes:
+    """A text with the same words and line breaks, in which each word stands as it is folded, but for ASCII capitals.
+
+    That is the text itself, unless it goes beyond ASCII or has a `\\u`: folding is dear, so then only what stands there
+    between two spaces, quotes or line breaks is folded, and nothing goes on across them. About 0.5 ns a byte, and 2 µs
+    for each place of that kind.
+    """
+    parts, done = list[bytes](), 0
+    for at in _oddities(text).tolist():
+        if at >= done:
+            start = done
+            for cut in (b'"', b" ", b"\n"):
+                start = max(start, text.rfind(cut, start, at) + 1)
+            run = _RUN.match(text, at)
+            parts += text[done:start], _fold_once(text[start : (done := run.end() if run else at)])
+    return b"".join([*parts, text[done:]]) if parts else text
+
+
+def _oddities(text: bytes) -> npt.NDArray[np.intp]:
+    """Where a text goes beyond ASCII or may have a `\\u`: a `u` behind backslashes, unless there are exactly two."""
+    raw = np.frombuffer(b"\n\n" + text, np.uint8)
+    is_odd = raw > _ASCII_MAX
+    slashes = raw == _BACKSLASH
+    is_odd[2:-1] |= slashes[2:-1] & (raw[3:] == _U) & (~slashes[1:-2] | slashes[:-3])
+    return np.flatnonzero(is_odd) - 2
+
+
 def word_term(word: bytes) -> int:
     """The term of one folded word."""
     return _finish(_word_hash(word))
@@ -93,10 +122,8 @@ def text_terms(texts: Iterable[bytes]) -> Terms:
     parts = set[bytes]()
     for text in texts:
         parts.update(text.split(b","))
-    joined = b"\n".join(parts)
-    if not joined.isascii():
-        joined = b"\n".join([part if part.isascii() else _folded(part) for part in parts])
-    return _finished(_distinct(_word_hashes(joined)))
+    pieces = _pieces(plain(b"\n".join(parts)))
+    return _finished(_distinct(np.concatenate([_word_hashes(b"\n%b\n" % piece) for piece in pieces])))
 
 
 def field_term(fields: Fields) -> int:
@@ -122,24 +149,11 @@ def _spaced(words: Iterable[bytes]) -> bytes:
     return b" %b " % b" ".join(words)
 
 
-def _folded(part: bytes) -> bytes:
-    """A text with the same words, in ASCII without `\\u` but for words that are folded already.
-
-    Folding is dear, so only what stands between two spaces is folded: nothing goes on across a space.
-    """
-    return b" ".join([one if one.isascii() and b"\\u" not in one else _fold_once(one) for one in part.split(b" ")])
-
-
 def _fold_once(text: bytes) -> bytes:
     return _fold_lately(text) if len(text) <= _CACHED_TEXT_BYTES_MAX else fold(text)
 
 
 _fold_lately = lru_cache(maxsize=1 << 13)(fold)
-
-
-def _word_hashes(text: bytes) -> Hashes:
-    """The unfinished hashes of all words, repeats included. What is not ASCII has to be folded."""
-    return np.concatenate([_piece_hashes(b"\n%b\n" % piece) for piece in _pieces(text)])
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:
@@ -155,22 +169,19 @@ def _pieces(text: bytes) -> Iterator[bytes]:
     yield text[at:]
 
 
-def _piece_hashes(text: bytes) -> Hashes:
-    """The hashes of the words between two line breaks.
+def _word_hashes(text: bytes) -> Hashes:
+    """The unfinished hashes of the words of a plain text between two line breaks, repeats included.
 
     The difference of two prefix sums of byte[i] * BASE^i is a word's sum times a power of its position, and the inverse
     power takes that away.
     """
-    raw = np.frombuffer(text, np.uint8)
-    escapes = _escapes(raw)
-    if (raw[escapes] == _U).any():
-        return _word_hashes(b"\n".join([_folded(part) if b"\\u" in part else part for part in text.split(b"\n")]))
-    if len(text) > _PIECE_BYTES_MAX:
+    if len(text) > _PIECE_BYTES_MAX:  # only what Unicode folding made longer than any entry
         words = fold(text).split() if text.isascii() else text.split()
         return np.array([_word_hash(word) for word in words], np.uint32)
+    raw = np.frombuffer(text, np.uint8)
     folded = np.frombuffer(text.translate(_FOLD), np.uint8)
     is_word = folded != _SPACE
-    is_word[escapes] = False
+    is_word[_escapes(raw)] = False
     edges = np.flatnonzero(is_word[1:] != is_word[:-1])
     sums = folded * _POWERS[: len(folded)]
     np.cumsum(sums, out=sums)

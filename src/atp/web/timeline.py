@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from time import monotonic
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 from starlette.routing import Route
 
 from atp.errors import AtpError, InvalidError, MalformedError, MissingError
-from atp.limits import LOGS_SHOWN_MAX
+from atp.limits import LOGS_SHOWN_MAX, LOOK_SECONDS_MAX
 from atp.log.event import Entry, Event, format_instant, parse_instant, read_entry, read_event
 from atp.log.query import Page, Question
 from atp.web.site import Site, Visit, first_tenant
@@ -140,11 +141,22 @@ def _ask(site: Site, visit: Visit, filters: Filters) -> tuple[Page, AtpError | N
     reader = site.platform.reader(filters.tenant, by=visit.caller)
     try:
         question = filters.question(cursor=visit.request.query_params.get("cursor"))
-        page = site.platform.ask(question, by=visit.caller, tenant=filters.tenant)
+        page = _look(site, visit, filters.tenant, question)
     except (InvalidError, MalformedError) as error:
         return Page([], None, reader.size(), reader.size()), error
     site.read("events.query", visit, tenant=filters.tenant, question=filters.conditions)
     return page, None
+
+
+def _look(site: Site, visit: Visit, tenant: str, question: Question) -> Page:
+    """A page that is full, unless the log ends before or `LOOK_SECONDS_MAX` are over."""
+    deadline = monotonic() + LOOK_SECONDS_MAX
+    page = site.platform.ask(question, by=visit.caller, tenant=tenant)
+    while page.next and len(page.events) < question.limit and monotonic() < deadline:
+        rest = replace(question, cursor=page.next, limit=question.limit - len(page.events))
+        more = site.platform.ask(rest, by=visit.caller, tenant=tenant)
+        page = replace(more, events=[*page.events, *more.events])
+    return page
 
 
 def _filters(visit: Visit, tenants: list[str]) -> Filters:
