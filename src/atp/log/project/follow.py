@@ -51,7 +51,7 @@ def follow_once(*, tenant: str, reader: Frames, read_models: ReadModels) -> int:
     """Store the next full frames of a log, `FOLLOW_ENTRIES_MAX` entries at most; returns how many entries that were.
 
     A view that is ahead of its log belongs to another log (a restore went back): it is dropped and made again.
-    Nothing is authoritative here, so a crash at any point is cured by calling again. About 10 µs an entry.
+    Nothing is authoritative here, so a crash at any point is cured by calling again. About 16 µs an entry of 2.4 kB.
     """
     full, first = reader.size() // FRAME_ENTRIES, read_models.followed(tenant)
     if first > full:

@@ -72,7 +72,7 @@ def _rest(text: str) -> int:
 
 
 def read_facts(entry: bytes) -> Facts | None:
-    """The facts of an entry; None when it is not readable as format 1: then only its text is. About 0.7 µs.
+    """The facts of an entry; None when it is not readable as format 1: then only its text is. About 1.5 µs.
 
     In format 1 `data` is the last member, and longer than all others: it is not looked at.
     """
@@ -90,7 +90,7 @@ def event_text(entry: bytes) -> bytes:
 
 
 def make_frame(number: int, entries: Sequence[bytes]) -> Frame:
-    """The frame of some entries. About 7 µs an entry of 2.4 kB."""
+    """The frame of some entries. About 12 µs an entry of 2.4 kB."""
     facts = [fact for fact in map(read_facts, entries) if fact]
     terms = np.concatenate((text_terms(map(event_text, entries)), field_terms([fact.fields for fact in facts])))
     times = [fact.at for fact in facts] or [0]
