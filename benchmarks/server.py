@@ -20,7 +20,7 @@ PROGRAM = str(Path(sys.executable).with_name("atp"))
 _PAUSE_SECONDS = 0.1
 _SETTLE_SECONDS_MAX = 600.0
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-_SETTINGS = "rate_per_second = 1e9\n"  # the limit of a key would be measured else
+RATE_PER_SECOND = 1e9  # the limit of a key would be measured else
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,28 @@ def log_status(status: Any, tenant: str) -> Any:
 @contextmanager
 def serving(data: Path) -> Iterator[Server]:
     """Run `atp serve` on a directory, which stays; ready when the block begins, gone when it ends."""
-    config, log, port = data.with_suffix(".toml"), data.with_suffix(".log"), free_port()
-    config.write_text(_SETTINGS)
+    config, port = data.with_suffix(".toml"), free_port()
+    config.write_text(f"rate_per_second = {RATE_PER_SECOND}\n")
     command = [PROGRAM, "serve", "--data", str(data), "--listen", f"{HOST}:{port}", "--config", str(config)]
+    with _started(command, data, port) as server:
+        yield server
+
+
+@contextmanager
+def serving_nothing(scratch: Path) -> Iterator[Server]:
+    """The same application, which stores nothing; gone when the block ends."""
+    data, port = scratch / "bare", free_port()
+    try:
+        with _started([sys.executable, "-m", "benchmarks.bare", str(port), str(data)], data, port) as server:
+            yield server
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+@contextmanager
+def _started(command: list[str], data: Path, port: int) -> Iterator[Server]:
     began = time.perf_counter()
-    with running(command, is_ready=lambda: _is_ready(port), log=log) as process:
+    with running(command, is_ready=lambda: _is_ready(port), log=data.with_suffix(".log")) as process:
         ready_after = time.perf_counter() - began
         yield Server(port, (data / "root.key").read_text().strip(), process.pid, ready_after)
 

@@ -31,10 +31,11 @@ def command(data: Path, listen: str | None, config: Path | None) -> int:
     Example:
       atp serve --data var/atp --listen 127.0.0.1:8600
     """
-    return serve(load_config(data, listen=listen, file=config), open_doors=_open_doors, tell=click.echo)
+    return serve(load_config(data, listen=listen, file=config), open_doors=open_doors, tell=click.echo)
 
 
-def _open_doors(platform: Platform) -> Doors:
+def open_doors(platform: Platform) -> Doors:
+    """Everything that is served of a platform: API and pages."""
     trail = Trail(platform.note, now=platform.now, clock=platform.clock, meters=platform.meters)
     health, sessions = Health(platform, Counter(platform)), Sessions(platform.clock)
     pages = web_routes(platform, sessions=sessions, trail=trail, health=health)
