@@ -12,9 +12,9 @@ from atp.errors import AtpError, ConflictError, TamperedError, UnavailableError
 
 NAME = "order.db"
 SCHEMA_VERSION = 2
-_PAGE_BYTES = 16_384  # entries are of 1.4 KB, batches of up to MBs: large pages mean short overflow chains
+_PAGE_BYTES = 4_096  # what the disk writes at least: a lone event changes three pages, and waits for all of them
 _BUSY_SECONDS = 5.0  # somebody who reads the file by other means may hold a lock for a moment
-_WAL_PAGES_MAX = 4_000  # 64 MB; `wal` copies earlier, this is for the case that it cannot
+_WAL_PAGES_MAX = 16_000  # 64 MB; `wal` copies earlier, this is for the case that it cannot
 _WAL_BYTES_KEPT = 64 * 1024 * 1024
 
 _SCHEMA = """

@@ -14,7 +14,7 @@ from atp.adapters.sqlite.file import connect
 from atp.errors import AtpError
 
 _BYTES_MIN = 16 * 1024 * 1024
-_TRANSACTION_BYTES = 64 * 1024  # what a small one writes: four pages
+_TRANSACTION_BYTES = 16 * 1024  # what a small one writes: four pages
 
 
 class WalCopier:
