@@ -20,12 +20,13 @@ class Stray(NamedTuple):
     name: str
     place: Tile | EntryBundle | None
 
+    def is_part(self, size: int) -> bool:
+        """Whether a tree of `size` entries, perhaps larger than when it was listed, needs it."""
+        return self.place is not None and _width(self.place, size=size) == self.place.width
+
     def is_within(self, size: int) -> bool:
         """Whether it is an older, partial form of something that a tree of `size` has."""
-        if self.place is None:
-            return False
-        level = self.place.level if isinstance(self.place, Tile) else 0
-        return self.place.width < tile_width(level=level, index=self.place.index, size=size)
+        return self.place is not None and self.place.width < _width(self.place, size=size)
 
 
 def stray_files(directory: Path, *, size: int, is_packed: bool) -> Iterator[Stray]:
@@ -37,8 +38,9 @@ def stray_files(directory: Path, *, size: int, is_packed: bool) -> Iterator[Stra
         if name in _KNOWN or name.startswith(_PACKS) or _LEFTOVER in name:
             continue
         place = _place(name, is_packed=is_packed)
-        if place is None or not _is_needed(place, size=size):
-            yield Stray(name, place)
+        stray = Stray(name, place)
+        if not stray.is_part(size):
+            yield stray
 
 
 def _names(directory: Path) -> Iterator[str]:
@@ -60,6 +62,7 @@ def _place(name: str, *, is_packed: bool) -> Tile | EntryBundle | None:
     return None if is_packed and ".p/" in path else place
 
 
-def _is_needed(place: Tile | EntryBundle, *, size: int) -> bool:
+def _width(place: Tile | EntryBundle, *, size: int) -> int:
+    """How many hashes or entries a tree of `size` has at a place."""
     level = place.level if isinstance(place, Tile) else 0
-    return place.width == tile_width(level=level, index=place.index, size=size)
+    return tile_width(level=level, index=place.index, size=size)
