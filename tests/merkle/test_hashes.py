@@ -18,6 +18,15 @@ def test_an_empty_entry_is_not_an_empty_tree() -> None:
     assert leaf_hashes([b"", b""]) == [leaf_hash(b"")] * 2
 
 
+@given(st.lists(st.binary(max_size=3_000)))
+def test_entries_are_hashed_where_they_lie(entries: list[bytes]) -> None:
+    joined, at, views = memoryview(b"".join(entries)), 0, list[memoryview]()
+    for entry in entries:
+        views.append(joined[at : at + len(entry)])
+        at += len(entry)
+    assert leaf_hashes(views) == leaf_hashes(entries) == [leaf_hash(entry) for entry in entries]
+
+
 def test_an_entry_cannot_pass_for_a_node() -> None:
     left, right = TREE.leaves[:2]
     assert leaf_hash(left + right) != node_hash(left=left, right=right) == TREE.root(0, 2)

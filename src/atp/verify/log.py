@@ -209,7 +209,7 @@ class _Check:
 
     def _above(self, readings: Sequence[Reading]) -> tuple[str, bytes | None, list[Finding]]:
         """The name and the content of the tile of level 1 over a segment, where there has to be one."""
-        index = readings[0].index // TILE_WIDTH
+        index = readings[0].number // TILE_WIDTH
         width = tile_width(level=1, index=index, size=self.size)
         tile = Tile(1, index, width or TILE_WIDTH)
         if width == 0 or (width < TILE_WIDTH and not self.with_partials):
