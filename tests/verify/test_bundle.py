@@ -180,6 +180,14 @@ def test_a_bundle_that_contradicts_a_known_checkpoint_of_its_size_is_a_fork(tmp_
     assert not check(path, against=note(entries(1_001))).is_tampered
 
 
+def test_a_zip_whose_directory_points_before_its_begin_is_damaged(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path / "bundle.zip", range_files(STORED, 0, 10))
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1  # of where the directory begins (APPNOTE 4.3.16): what it lists moves by 256 bytes
+    path.write_bytes(data)
+    assert "it cannot be unpacked" in check(path).as_text()
+
+
 def test_a_file_that_is_there_twice_in_a_zip_is_named(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "bundle.zip", range_files(STORED, 0, 10))
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):

@@ -1,5 +1,6 @@
 """The files of a bundle: a directory or a .zip, read as streams and within bounds."""
 
+import errno
 import zipfile
 import zlib
 from collections import Counter
@@ -93,8 +94,8 @@ class Zip:
                     yield ended_line(line)
         except KeyError:
             return
-        except _BROKEN as error:
-            raise TamperedError(f"it cannot be unpacked: {error}") from None
+        except (*_BROKEN, OSError) as error:
+            raise _failure(error) from None
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """One file, piece by piece."""
@@ -104,8 +105,8 @@ class Zip:
                     yield chunk
         except KeyError:
             raise MissingError("it is missing") from None
-        except _BROKEN as error:
-            raise TamperedError(f"it cannot be unpacked: {error}") from None
+        except (*_BROKEN, OSError) as error:
+            raise _failure(error) from None
 
     def _open(self, name: str) -> IO[bytes]:
         info = self.archive.getinfo(name)
@@ -124,10 +125,8 @@ def open_container(path: Path) -> Iterator[Container]:
         return
     try:
         archive = zipfile.ZipFile(path)
-    except _BROKEN as error:
-        raise TamperedError(f"it cannot be opened: {error}") from None
-    except OSError as error:
-        raise UnavailableError(f"could not read {path}: {error.strerror}") from None
+    except (*_BROKEN, OSError) as error:
+        raise _failure(error) from None
     with archive:
         yield Zip(archive)
 
@@ -135,3 +134,10 @@ def open_container(path: Path) -> Iterator[Container]:
 def repeated(names: list[str]) -> list[str]:
     """The names that stand there more than once: each reader might read another one."""
     return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _failure(error: Exception) -> TamperedError | UnavailableError:
+    """What is wrong with the bytes of a .zip, places before its begin too; or the disk's fault."""
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:
+        return UnavailableError(f"could not read the zip: {error.strerror}", hint="check its permissions and the disk")
+    return TamperedError(f"it cannot be unpacked: {error}")

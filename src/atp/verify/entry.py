@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from atp.errors import MalformedError
 
@@ -50,8 +50,7 @@ class Ending:
     fields: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Heads:
+class Heads(NamedTuple):
     """What a run of entries says: the first and last received_at, and where it goes back or is no format 1."""
 
     first_index: int

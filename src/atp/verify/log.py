@@ -1,8 +1,7 @@
 """Checks one log against its signed checkpoint: every stored tile, every entry's bytes, and what was known before."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from atp.errors import MissingError, RefusedError, TamperedError
@@ -18,7 +17,7 @@ from atp.verify.payloads import PayloadCheck
 from atp.verify.reading import Piece, Reading, find_endings, read_bundle, read_piece
 from atp.verify.report import FINDINGS_MAX, Finding, Findings, Level, LevelVerdict, LogReport
 from atp.verify.source import Source
-from atp.verify.strays import Stray, stray_files
+from atp.verify.strays import Stray
 from atp.verify.tail import Tail, check_beyond
 from atp.verify.tree import Segment, Settled, TileRows, blame, check_upper, make_segment, settle
 from atp.verify.trust import Trust
@@ -37,9 +36,9 @@ CHECKPOINT = "checkpoint"
 class StoredLog:
     """A log as a place holds it. `note` is its newest checkpoint, `checkpoint_place` what to call that in a finding.
 
-    `tail` is there where the last bundle is not in a file of its own; then only full tiles are stored. `directory` is
-    there where files can be listed. `is_ours` says that every entry has to be of format 1, `has_packs` that payloads
-    have to be beside the log.
+    `tail` is there where the last bundle is not in a file of its own; then only full tiles are stored. `strays` are the
+    files that its tree may not need, where files can be listed. `is_ours` says that every entry has to be of format 1,
+    `has_packs` that payloads have to be beside the log.
     """
 
     name: str
@@ -48,7 +47,7 @@ class StoredLog:
     source: Source
     checkpoint_place: str = CHECKPOINT
     tail: Tail | None = None
-    directory: Path | None = None
+    strays: Iterable[Stray] = ()
     is_ours: bool = False
     has_packs: bool = True
     findings: tuple[Finding, ...] = ()
@@ -210,7 +209,7 @@ class _Check:
 
     def _above(self, readings: Sequence[Reading]) -> tuple[str, bytes | None, list[Finding]]:
         """The name and the content of the tile of level 1 over a segment, where there has to be one."""
-        index = readings[0].index // TILE_WIDTH
+        index = readings[0].number // TILE_WIDTH
         width = tile_width(level=1, index=index, size=self.size)
         tile = Tile(1, index, width or TILE_WIDTH)
         if width == 0 or (width < TILE_WIDTH and not self.with_partials):
@@ -222,9 +221,7 @@ class _Check:
             return tile.path, None, [Finding("structure", tile.path, str(error), first, first + width * TILE_WIDTH)]
 
     def _check_strays(self) -> None:
-        if self.log.directory is None:
-            return
-        for stray in stray_files(self.log.directory, size=self.size, is_packed=self.log.tail is not None):
+        for stray in self.log.strays:
             finding = self._check_stray(stray)
             if finding is not None:
                 self.findings.add(finding)
@@ -233,6 +230,8 @@ class _Check:
         place = stray.place
         if place is None:
             return Finding("structure", stray.name, "no such file belongs to a log")
+        if stray.is_part(self.size):
+            return None
         if stray.is_within(self.size):
             return self._check_older(place)
         if self.log.tail is not None:

@@ -1,10 +1,8 @@
 """Reads entry bundles and the leaf tiles above them: what each says that the bundle's leaves are."""
 
+import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from hashlib import sha256
-from struct import Struct
 from typing import NamedTuple
 
 from atp.errors import AtpError, MalformedError, MissingError, TamperedError
@@ -17,7 +15,7 @@ from atp.verify.entry import MAY_END, Ending, HeadReader, Heads, read_endings
 from atp.verify.report import Finding, Level
 from atp.verify.source import Source
 
-_LENGTH = Struct(">H").unpack_from
+_LENGTH, _LENGTH_BYTES = struct.Struct(">H").unpack_from, 2
 
 Roots = tuple[bytes, ...]
 """The roots of the complete subtrees that leaves are made of, largest first: one for a full tile, else up to eight."""
@@ -37,14 +35,13 @@ class Piece(NamedTuple):
     with_partials: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What is stored about one bundle: its leaves after the leaf tile and after the entries, None where unreadable.
 
-    `differs_at` is the first position where both are readable and disagree.
+    `number` is the index of the bundle, `differs_at` the first position where both are readable and disagree.
     """
 
-    index: int
+    number: int
     width: int
     tile_roots: Roots | None = None
     entry_roots: Roots | None = None
@@ -124,27 +121,32 @@ def _read_stored(piece: Piece, index: int) -> Reading:
     except MissingError as error:
         faults.append(_fault("payload", place, error, bundle))
         return Reading(index, width, None if hashes is None else _roots(hashes), faults=tuple(faults))
-    return replace(read, faults=(*faults, *read.faults))
+    return read._replace(faults=(*faults, *read.faults)) if faults else read
 
 
 def _hash_entries(part: bytes, first: int, *, hashes: list[bytes], reader: HeadReader) -> None:
     """Adds the leaf hash of each entry of a part, and reads its head; MalformedError when the part is cut off.
 
-    The loop through which every byte of a log goes: it decodes and hashes at once, while the bytes are in the cache.
+    Every byte of a log goes through here: it is hashed where it lies, while it is in the cache. What follows the first
+    entry that is too many is left.
     """
-    digest, length = sha256, _LENGTH
-    at, end = 0, len(part)
-    while at < end:
-        start = at + 2
-        if start > end:
-            raise MalformedError(f"it is cut off within the length of entry {first + len(hashes)}")
-        at = start + length(part, at)[0]
-        if at > end:
-            raise MalformedError(f"it is cut off within entry {first + len(hashes)}")
-        entry = part[start:at]
-        if not entry.startswith(reader.head):
-            reader.read(entry, first + len(hashes))
-        hashes.append(digest(b"\x00" + entry).digest())
+    entries, view, length = list[memoryview](), memoryview(part), _LENGTH
+    at, end, index = 0, len(part), first
+    try:
+        for index in range(first + len(hashes), first + TILE_WIDTH + 1):
+            if at == end:
+                break
+            start = at + _LENGTH_BYTES
+            at = start + length(part, at)[0]
+            if at > end:
+                raise MalformedError(f"it is cut off within entry {index}")
+            if not part.startswith(reader.head, start, at):
+                reader.read(part[start:at], index)
+            entries.append(view[start:at])
+    except struct.error:
+        raise MalformedError(f"it is cut off within the length of entry {index}") from None
+    finally:
+        hashes += leaf_hashes(entries)
 
 
 def _fault(level: Level, place: str, error: AtpError, bundle: EntryBundle) -> Finding:
