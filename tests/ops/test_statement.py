@@ -18,11 +18,10 @@ STATEMENT = Statement(
     predicate_type="https://example.org/drill/v1",
     predicate=msgspec.Raw(b'{"rto_seconds":12.5}'),
 )
+DIGEST = b"ab" * 32
 GOLDEN_PAYLOAD = (
-    b'{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"backup-7","digest":{"sha256":"'
-    + b"ab" * 32
-    + b'"}}'
-    b'],"predicateType":"https://example.org/drill/v1","predicate":{"rto_seconds":12.5}}'
+    b'{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"backup-7","digest":{"sha256":"%b"}}],'
+    b'"predicateType":"https://example.org/drill/v1","predicate":{"rto_seconds":12.5}}' % DIGEST
 )
 GOLDEN_SIGNATURE = "FgJL6cOyiF0CUKxc2MR5QruUWw8AnoLiNyR3P2kiqW5C7Z/FpgPoiEGj1XgpTkCEFBZ7B1vLoQ/eW5fFGl4SDA=="
 """Made once from the text of the specification with a bare Ed25519 key of the seed 00 01 … 1f."""
