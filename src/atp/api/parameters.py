@@ -12,7 +12,7 @@ from atp.limits import EXPECT_RESOURCES_MAX
 from atp.log.event import Text, parse_instant
 
 _Resource = Text
-_Index = Annotated[int, msgspec.Meta(ge=-1, lt=2**63)]
+_Index = Annotated[int, msgspec.Meta(ge=-1, le=2**53)]
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 

@@ -150,6 +150,12 @@ def read_mark(event: Event) -> tuple[Mark | None, dict[str, Any]]:
     return mark, {name: value for name, value in data.items() if name not in RESERVED}
 
 
+def is_of(act: str, event: Event) -> bool:
+    """Whether an event is of the act of this id."""
+    mark, _ = read_mark(event)
+    return mark is not None and mark.act == act
+
+
 def check_may_intend(act: Act, step: str) -> None:
     """ConflictError unless the step may begin now: never twice when it is done, and not again while nobody knows."""
     if act.ended_at is not None:

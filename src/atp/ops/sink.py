@@ -19,9 +19,9 @@ from atp.errors import (
 )
 from atp.limits import SERVER_REST_SECONDS
 from atp.log.event import Event
-from atp.ops.act import Person, Told
+from atp.ops.act import Person, Told, is_of
 from atp.ops.deliver import deliver, see_log
-from atp.ops.spool import BEGIN, read_record
+from atp.ops.spool import read_record
 from atp.ops.waiting import Spool
 from atp.ports.clock import Clock
 from atp.tenants.names import OPERATIONS
@@ -110,10 +110,13 @@ class ServerThenSpool:
         return None
 
     def told(self, act: str) -> list[Told]:
-        """Every event that may be of an act, from the server's log and then from the spool. MissingError: no server."""
-        found = list(self._asked(self._client, act)) if self._client else []
+        """Every event of an act that is published, and then what waits on this machine.
+
+        Costs a query, and reading the spool.
+        """
+        found = self._asked(self._client, act) if self._client else []
         here = [Told(read_record(line).event) for line in self._spool.waiting()]
-        return [*found, *(one for one in here if one.event.action != BEGIN)]
+        return [one for one in (*found, *here) if is_of(act, one.event)]
 
     def _asked(self, client: Client, act: str) -> list[Told]:
         found, cursor = list[Told](), None
