@@ -8,6 +8,7 @@ import pytest
 
 from atp.client import Client
 from atp.errors import ConflictError, ForbiddenError, TamperedError, UnauthorizedError, UnavailableError
+from atp.limits import SPOOL_GROUP_LINES
 from atp.ops.act import Person, Told
 from atp.ops.deliver import deliver
 from atp.ops.spool import read_record, verify_spool
@@ -151,6 +152,15 @@ def test_a_delivery_that_broke_off_anywhere_is_repeated_and_recorded_once(desk: 
                 client.send(lines[:stop], tenant=OPERATIONS)
         assert deliver(desk.spool(), client, desk.memory) == 3
     assert spooled(served) == [read_record(line).event.id for line in lines]
+
+
+def test_many_records_go_in_several_requests(desk: Desk, served: Served) -> None:
+    spool = desk.spool()
+    for number in range(SPOOL_GROUP_LINES + 40):
+        spool.add(act_event(number))
+    with client_of(served) as client:
+        assert deliver(spool, client, desk.memory) == SPOOL_GROUP_LINES + 40
+    assert [int(name.rpartition(".")[2]) for name in spooled(served)] == list(range(SPOOL_GROUP_LINES + 41))
 
 
 def test_what_comes_in_while_it_is_delivered_waits_for_the_next_time(desk: Desk, served: Served) -> None:

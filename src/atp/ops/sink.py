@@ -30,6 +30,8 @@ from atp.verify.remember import Memory
 _AWAY = (UnavailableError, ServerBugError, TamperedError)
 """A log that contradicts what was seen of it is as good as none: what happens meanwhile is kept on this machine."""
 _PAGE_EVENTS = 1_000
+_PUBLISH_SECONDS = 2
+"""That an event may take to be found by whoever asks for the act next; usually it is a twentieth of a second."""
 
 
 class Sink(Protocol):
@@ -131,7 +133,7 @@ class ServerThenSpool:
 
     def _send(self, client: Client, event: Event, expect: Mapping[str, int]) -> None:
         self._deliver(client)
-        query = {"expect": msgspec.json.encode(expect).decode() if expect else None}
+        query = {"expect": msgspec.json.encode(expect).decode() if expect else None, "wait": _PUBLISH_SECONDS}
         client.send([msgspec.json.encode(event)], tenant=OPERATIONS, query=query)
 
     def _deliver(self, client: Client) -> None:
