@@ -60,6 +60,13 @@ REASON_CHARS_MAX = 1_000  # why somebody braked
 CLOCK_BACK_SECONDS_MAX = 0.5  # that the wall clock may lose against the monotonic one before it is called a step
 CLOCK_AHEAD_SECONDS_MAX = 60.0
 
+# What people declare in YAML
+DECLARATION_BYTES_MAX = 256 * 1024
+DECLARATION_DEPTH_MAX = 16
+DECLARATION_NODES_MAX = 20_000
+DECLARATION_TEXT_CHARS_MAX = 4_096  # one text
+DECLARATION_FAULTS_MAX = 200  # that are listed
+
 # Units of the log: C2SP tile width; frames are what the views index and what one decompression costs
 TILE_WIDTH = 256
 FRAME_ENTRIES = 64
