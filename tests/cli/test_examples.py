@@ -11,6 +11,7 @@ from atp.cli.main import VERBS
 from atp.client import Client
 from tests.cli.conftest import Platform
 from tests.cli.running import Atp
+from tests.ops.estate.estates import EXAMPLE
 
 IN_ORDER = [
     "tenant",
@@ -25,6 +26,7 @@ IN_ORDER = [
     "integrity",
     "maintenance",
     "rebuild",
+    "estate",
     "status",
     "doctor",
     "completion",
@@ -55,6 +57,7 @@ def test_every_example_of_the_help_works(atp: Atp, here: Path, platform: Platfor
     assert {*IN_ORDER, "serve"} == set(VERBS)
     (here / "events.ndjson").write_text(json.dumps(EVENT) + "\n{}\n")
     (here / "trail.json.gz").write_bytes(gzip.compress(json.dumps({"Records": [TRAIL]}).encode()))
+    (here / "estate.yaml").write_bytes(EXAMPLE)
     (here / "var").mkdir()
     (here / "var/atp").symlink_to(platform.data)
     with Client(platform.url, key=(platform.data / "root.key").read_text().strip()) as client:
@@ -74,4 +77,5 @@ def test_every_example_of_the_help_works(atp: Atp, here: Path, platform: Platfor
                 names["9f86d081884c7d65"] = atp.document("dlq", "list")["records"][0]["key"][:16]
             words = [names.get(word, word) for word in shlex.split(line)]
             ran = atp(*words[1:])
-            assert ran.code == 0, (line, ran)
+            # Nobody told the trail of a backup: what the file declares is not proven, and --strict says so.
+            assert ran.code == int("--strict" in words), (line, ran)

@@ -116,10 +116,10 @@ DECLARED = [
     (("2026-11-01", "2026-08-29"), "contact owner", "contact", "green", "89d 10h"),
     (("2026-11-01", "2026-08-28"), "contact owner", "contact", "amber", "90d 10h"),
     (("2026-11-01", "2026-12-01"), "contact owner", "contact", "amber", "yet to come"),
-    (("isolated_from: [production], ", ""), "dataset data", "isolated", "red", "no copy is isolated from production"),
+    (("isolated_from: [production], ", ""), "dataset data", "isolation", "red", "no copy is isolated from production"),
     (("lock: compliance", "lock: governance"), "dataset data", "immutable", "amber", "lock is governance"),
     (("lock: compliance", "lock: none"), "dataset data", "immutable", "grey", "cellar"),
-    ((", recipients: [age1public]", ""), "dataset data", "encrypted", "red", "encrypted to nobody"),
+    ((", recipients: [age1public]", ""), "dataset data", "recipients", "red", "encrypted to nobody"),
     (("offsite: true", "offsite: false"), "dataset data", "3-2-1-1-0", "amber", "3-2-0-1-0"),
     (("critical_paths:\n  sell: [web, data]\n", ""), "estate", "critical-paths", "amber", "no critical path"),
     (HOURS, "estate", "revenue-hours", "amber", "no service runs in them"),
@@ -161,6 +161,11 @@ def test_no_backup_and_no_drill_are_one_finding_each() -> None:
     assert answer(found, "backup").colour == "red"
     assert answer(found, "drill").sentence == "no drill is declared: that it can be restored is a hope"
     assert not [one for one in found.findings if one.check in PROVEN_BY_EVIDENCE]
+
+
+def test_what_is_not_even_locked_is_red() -> None:
+    found = review(read(("lock: compliance", "lock: none")), evidence(*GOOD), NOW)
+    assert answer(found, "lock").sentence == "no copy is locked: whoever takes the key removes them all"
 
 
 def test_without_a_trail_nothing_that_needs_proof_is_green() -> None:

@@ -93,7 +93,7 @@ def _isolation(subject: Subject) -> Finding:
     if not isolated:
         where = ", ".join(lies_in)
         move = f"edit estate.yaml: repositories: add one that is isolated_from {where}, and name it in backup"
-        return subject.finding("red", "isolated", f"no copy is isolated from {where}", move)
+        return subject.finding("red", "isolation", f"no copy is isolated from {where}", move)
     answers = {name: subject.proofs.isolated[name] for name in isolated if name in subject.proofs.isolated}
     if any(answers.values()):
         proven = ", ".join(name for name, answer in answers.items() if answer)
@@ -110,7 +110,7 @@ def _immutability(subject: Subject, backup: Backup) -> Finding:
     verify = f"atp backup verify {subject.name}"
     if not locked:
         move = f"edit estate.yaml: repositories.{backup.repository}.lock, after locking the store"
-        return subject.finding("red", "immutable", "no copy is locked: whoever takes the key removes them all", move)
+        return subject.finding("red", "lock", "no copy is locked: whoever takes the key removes them all", move)
     answers = {name: subject.proofs.immutable[name] for name in locked if name in subject.proofs.immutable}
     proven = [name for name, answer in answers.items() if answer]
     if proven:
@@ -130,7 +130,7 @@ def _encryption(subject: Subject, backup: Backup) -> Finding:
     weak: Colour = "red" if kind in _SECRETIVE else "amber"
     if not backup.recipients:
         told = f"its copies are encrypted to nobody, and it is {kind}"
-        return subject.finding(weak, "encrypted", told, subject.edit("backup.recipients: [age1...]"))
+        return subject.finding(weak, "recipients", told, subject.edit("backup.recipients: [age1...]"))
     if bare := [name for name, copy in copies.items() if copy.encrypted is False]:
         return subject.finding(weak, "encrypted", f"the newest copy in {', '.join(bare)} is not encrypted", run)
     if not copies or any(copy.encrypted is None for copy in copies.values()):
