@@ -27,7 +27,7 @@ def as_html(found: Dossier, *, tree: str) -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["safe_text"] = safe
+    environment.filters["safe_text"] = _one_line
     made_at = format_second(found.made_at)
     template = environment.get_template("dossier.html")
     return template.render(dossier=found, tree=tree, made_at=made_at, made_by=_made_by())
@@ -47,7 +47,12 @@ def _row(cells: tuple[str, ...]) -> str:
 
 
 def _plain(text: str) -> str:
-    return _MARKS.sub(r"\\\1", safe(text))
+    return _MARKS.sub(r"\\\1", _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    """The text with its own line breaks as spaces, and without what could deceive its reader."""
+    return safe(" ".join(text.split()))
 
 
 def _made_by() -> str:
