@@ -49,6 +49,10 @@ class Ending:
     stop: int
     fields: tuple[str, ...]
 
+    def is_of(self, field: str) -> bool:
+        """Whether it ends payloads of this field."""
+        return not self.fields or field in self.fields
+
 
 class Heads(NamedTuple):
     """What a run of entries says: the first and last received_at, and where it goes back or is no format 1."""

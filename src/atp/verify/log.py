@@ -172,8 +172,8 @@ class _Check:
             yield segment
 
     def _find_endings(self) -> None:
-        """Reads the log again for entries that end payloads, but only where payloads are gone."""
-        if not self.payloads.has_gone:
+        """Reads the log again for entries that end payloads, but only where it has payloads."""
+        if not self.payloads.has_any:
             return
         for endings in self._map(find_endings, self._pieces(with_entries=True)):
             self.payloads.end(endings)
