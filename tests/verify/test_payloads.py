@@ -1,6 +1,7 @@
 """The four states of a payload: present, sealed, erased, expired; and what is found when none of them holds."""
 
 import json
+import random
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -15,6 +16,7 @@ from atp.verify.place import check_place
 from atp.verify.report import Report
 from tests.verify.stored import (
     TENANT,
+    entries,
     entry,
     range_files,
     selection_files,
@@ -182,6 +184,28 @@ def test_received_at_that_goes_back_is_found(tmp_path: Path) -> None:
     stored[300] = entry(0)
     report = check(tmp_path, stored)
     assert [(f.place, f.index) for f in report.logs[0].findings] == [("received_at", 300)]
+
+
+def test_an_entry_that_was_signed_cut_off_is_found(tmp_path: Path, rng: random.Random) -> None:
+    stored = entries(300)
+    whole = stored[9]
+    for cut in (0, 1, len(whole) - 1, *rng.sample(range(len(whole)), 5)):
+        stored[9] = whole[:cut]
+        place = write_place(tmp_path / str(cut), stored)
+        # Behind an end that is not its own, only parsing finds it.
+        for level in ("index",) if stored[9].endswith(b"}}") else ("index", "payload"):
+            (log,) = check_place(str(place.path), Options(level=level)).logs
+            assert [(f.level, f.reason, f.index) for f in log.findings] == [("payload", "it is not of format 1", 9)]
+
+
+@pytest.mark.parametrize("index", [5, 299])
+def test_only_the_index_level_reads_between_head_and_end(index: int, tmp_path: Path) -> None:
+    stored = entries(300)
+    stored[index] = stored[index].replace(b'"outcome":"success",', b'"outcome"!"success",')
+    place = write_place(tmp_path / "place", stored)
+    assert "each is JSON of format 1" not in said(check_place(str(place.path), Options(level="payload")))
+    (log,) = check_place(str(place.path), Options()).logs
+    assert [(f.reason, f.index) for f in log.findings] == [("it is not of format 1", index)]
 
 
 def test_an_entry_of_another_format_is_found_in_a_data_directory_and_said_of_a_foreign_log(tmp_path: Path) -> None:

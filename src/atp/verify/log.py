@@ -11,7 +11,7 @@ from atp.merkle.checkpoints import OpenedCheckpoint
 from atp.merkle.entries import decode_entries
 from atp.merkle.hashes import HASH_BYTES, leaf_hashes
 from atp.merkle.tiles import TILE_HEIGHT, EntryBundle, Tile, tile_width
-from atp.verify.entry import Heads, read_endings, received_at
+from atp.verify.entry import HeadReader, Heads, read_endings, received_at
 from atp.verify.known import Known, compare
 from atp.verify.options import Options
 from atp.verify.payloads import PayloadCheck
@@ -97,6 +97,7 @@ class _Check:
         self.findings.add(*log.findings)
         self.options = options
         self.with_partials = log.read_tail is None
+        self.with_events = log.is_ours and options.with_events
         self.payloads = PayloadCheck(log.source, self.findings, is_whole=log.has_packs)
         self.last_at = ""
         self.unread = 0
@@ -188,17 +189,18 @@ class _Check:
             yield from readings
         if width and tail is not None:
             bundle, place = EntryBundle(self.size // TILE_WIDTH, width), self.log.checkpoint_place
+            reader = HeadReader(with_events=self.with_events)
             if tail.plain is None:
                 yield Reading(bundle.index, width)
             else:
-                yield read_bundle(bundle, tile=None, parts=(tail.plain,), place=place, salvage=bytes)
+                yield read_bundle(bundle, tile=None, parts=(tail.plain,), place=place, salvage=bytes, reader=reader)
 
     def _pieces(self, *, with_entries: bool) -> Iterator[Piece]:
         """All bundles that lie in files."""
         stop = self.size // TILE_WIDTH + (self.size % TILE_WIDTH > 0 and self.with_partials)
         for first in range(0, stop, _PIECE_BUNDLES):
             end = min(first + _PIECE_BUNDLES, stop)
-            yield Piece(self.log.source, first, end, self.size, with_entries, self.with_partials)
+            yield Piece(self.log.source, first, end, self.size, with_entries, self.with_partials, self.with_events)
 
     def _map(self, work: Callable[[Piece], _Result], pieces: Iterator[Piece]) -> Iterator[_Result]:
         jobs = self.options.jobs if self.size > _IN_PROCESS_ENTRIES_MAX else 1
@@ -318,6 +320,8 @@ class _Check:
         if not is_signed:
             return LevelVerdict("failed", "the entries do not lead to the signed root")
         said = ["every entry has the hash that was signed"]
+        if self.with_events:
+            said.append("each is JSON of format 1")
         if self.unread:
             said.append(f"{self.unread} of another format were hashed, not read")
         if self.payloads.sentence:
