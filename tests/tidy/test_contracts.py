@@ -80,6 +80,7 @@ def test_the_linter_catches(path: str, text: str, code: str) -> None:
     ("path", "text"),
     [
         ("src/atp/cli/x.py", '"""X."""\n\nprint("told")\n'),
+        ("src/atp/cli/verify.py", '"""X."""\n\n\ndef _act() -> None:\n    import os\n\n    os.sync()\n'),
         ("src/atp/app/open.py", '"""X."""\n\n\ndef _act() -> None:\n    import os\n\n    os.sync()\n'),
     ],
 )

@@ -19,29 +19,33 @@ SECONDS = 20.0
 BATCH_EVENTS = 500
 
 
-def record_until(stopped: threading.Event, platform: Platform) -> None:
+def record(platform: Platform, batches: int) -> None:
     """Batch after batch, each published before the next, as fast as the platform takes them."""
     event = prepare(b'{"actor":{"id":"alice"},"action":"test.write"}')
-    while not stopped.is_set():
+    for _ in range(batches):
         outcome = platform.record([event] * BATCH_EVENTS, by=ROOT, tenant="default").result(SECONDS)
         platform.pipeline.when_published("default", outcome.receipts[-1].index).result(SECONDS)
+
+
+def verified_size(data: Path) -> int:
+    report = check_place(str(data), Options(level="payload"))
+    assert not report.is_tampered, report.as_text()
+    return next(log.size for log in report.logs if log.name == "default")
 
 
 @pytest.mark.slow
 def test_a_log_that_grows_while_it_is_verified_is_intact(tmp_path: Path, count: Callable[..., int]) -> None:
     platform = open_platform(Config(tmp_path / "atp")).platform
     platform.start()
-    stopped = threading.Event()
-    writer = threading.Thread(target=record_until, args=(stopped, platform))
+    batches = count(bounded=30, soak=5_000)
+    writer = threading.Thread(target=record, args=(platform, batches))
     writer.start()
     sizes = list[int]()
     try:
-        for _ in range(count(bounded=20, soak=2_000)):
-            report = check_place(str(tmp_path / "atp"), Options(level="payload"))
-            assert not report.is_tampered, report.as_text()
-            sizes += (log.size for log in report.logs if log.name == "default")
+        while writer.is_alive():
+            sizes.append(verified_size(tmp_path / "atp"))
     finally:
-        stopped.set()
         writer.join()
         platform.stop()
-    assert sizes[0] < sizes[-1]
+    assert sizes == sorted(sizes)
+    assert verified_size(tmp_path / "atp") == batches * BATCH_EVENTS

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from atp.errors import MissingError, RefusedError, TamperedError, UnavailableError
@@ -119,20 +120,19 @@ def _check_tenant(
     path: Path, order: Order, log: OrderedLog, folder: Folder, options: Options, *, is_alone: bool
 ) -> LogReport:
     source = FileSource(folder.path, is_packed=True)
-    tail = read_tail(order.batches(log.number), size=_claimed_size(log), source=source)
+    tail = partial(read_tail, order.batches(log.number), size=_claimed_size(log), source=source)
     if log.note is None:
-        return _unpublished(log, folder, [*tail.findings])
-    findings = [*tail.findings, *_check_size(log), *_check_keys(path, log.tenant)]
+        return _unpublished(log, folder, [*tail().findings])
     stored = StoredLog(
         log.tenant,
         log.origin,
         log.note,
         source,
         checkpoint_place=f"{PLACE} checkpoint",
-        tail=tail,
+        read_tail=tail,
         strays=folder.strays,
         is_ours=True,
-        findings=tuple(findings),
+        findings=(*_check_size(log), *_check_keys(path, log.tenant)),
     )
     try:
         trust = choose_trust(

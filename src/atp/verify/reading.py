@@ -11,11 +11,12 @@ from atp.merkle.entries import decode_entries
 from atp.merkle.frontier import Frontier
 from atp.merkle.hashes import HASH_BYTES, complete_root, leaf_hashes
 from atp.merkle.tiles import EntryBundle, Tile, tile_width
-from atp.verify.entry import MAY_END, Ending, HeadReader, Heads, read_endings
+from atp.verify.entry import END, MAY_END, Ending, HeadReader, Heads, read_endings
 from atp.verify.report import Finding, Level
 from atp.verify.source import Source
 
 _LENGTH, _LENGTH_BYTES = struct.Struct(">H").unpack_from, 2
+_END_BYTES = len(END)
 
 Roots = tuple[bytes, ...]
 """The roots of the complete subtrees that leaves are made of, largest first: one for a full tile, else up to eight."""
@@ -24,7 +25,7 @@ Roots = tuple[bytes, ...]
 class Piece(NamedTuple):
     """What to read: the bundles [first, stop) of a log of `size` entries, with their entries or the leaf tiles alone.
 
-    `with_partials` says that the last, partial tile is stored too.
+    `with_partials` says that the last, partial tile is stored too, `with_events` that entries are parsed.
     """
 
     source: Source
@@ -33,6 +34,7 @@ class Piece(NamedTuple):
     size: int
     with_entries: bool
     with_partials: bool
+    with_events: bool = False
 
 
 class Reading(NamedTuple):
@@ -75,11 +77,17 @@ def find_endings(piece: Piece) -> list[Ending]:
 
 
 def read_bundle(
-    bundle: EntryBundle, *, tile: bytes | None, parts: Iterable[bytes], place: str, salvage: Callable[[], bytes]
+    bundle: EntryBundle,
+    *,
+    tile: bytes | None,
+    parts: Iterable[bytes],
+    place: str,
+    salvage: Callable[[], bytes],
+    reader: HeadReader,
 ) -> Reading:
     """What the hashes of a leaf tile, if there is one, and the entries say; `salvage` is asked where `parts` fails."""
     first = bundle.index * TILE_WIDTH
-    hashes, reader, fault = list[bytes](), HeadReader(), ""
+    hashes, fault = list[bytes](), ""
     try:
         for part in parts:
             _hash_entries(part, first, hashes=hashes, reader=reader)
@@ -117,7 +125,14 @@ def _read_stored(piece: Piece, index: int) -> Reading:
         return Reading(index, width, None if hashes is None else _roots(hashes), faults=tuple(faults))
     try:
         parts = source.parts(bundle)
-        read = read_bundle(bundle, tile=hashes, parts=parts, place=place, salvage=lambda: source.salvage(bundle))
+        read = read_bundle(
+            bundle,
+            tile=hashes,
+            parts=parts,
+            place=place,
+            salvage=lambda: source.salvage(bundle),
+            reader=HeadReader(with_events=piece.with_events),
+        )
     except MissingError as error:
         faults.append(_fault("payload", place, error, bundle))
         return Reading(index, width, None if hashes is None else _roots(hashes), faults=tuple(faults))
@@ -125,28 +140,31 @@ def _read_stored(piece: Piece, index: int) -> Reading:
 
 
 def _hash_entries(part: bytes, first: int, *, hashes: list[bytes], reader: HeadReader) -> None:
-    """Adds the leaf hash of each entry of a part, and reads its head; MalformedError when the part is cut off.
+    """Adds the leaf hash of each entry of a part, and has it read; MalformedError when the part is cut off.
 
     Every byte of a log goes through here: it is hashed where it lies, while it is in the cache. What follows the first
     entry that is too many is left.
     """
     entries, view, length = list[memoryview](), memoryview(part), _LENGTH
-    at, end, index = 0, len(part), first
+    at, end, begin = 0, len(part), first + len(hashes)
+    index = begin
     try:
-        for index in range(first + len(hashes), first + TILE_WIDTH + 1):
+        for index in range(begin, first + TILE_WIDTH + 1):
             if at == end:
                 break
             start = at + _LENGTH_BYTES
             at = start + length(part, at)[0]
             if at > end:
                 raise MalformedError(f"it is cut off within entry {index}")
-            if not part.startswith(reader.head, start, at):
+            if not (part.startswith(reader.head, start, at) and part[at - _END_BYTES : at] == END):
                 reader.read(part[start:at], index)
             entries.append(view[start:at])
     except struct.error:
         raise MalformedError(f"it is cut off within the length of entry {index}") from None
     finally:
         hashes += leaf_hashes(entries)
+    if reader.with_events:
+        reader.read_events(entries, begin)
 
 
 def _fault(level: Level, place: str, error: AtpError, bundle: EntryBundle) -> Finding:
