@@ -253,6 +253,13 @@ def test_an_act_is_found_in_the_log_and_in_the_spool(desk: Desk, served: Served)
     assert act.steps["copy"].state == "done" and [one.by for one in found] == ["root", "root", None]
 
 
+def test_without_the_server_what_waits_here_is_all_that_is_found_and_that_is_said(desk: Desk) -> None:
+    recording = desk.begin(None)
+    (found,) = desk.sink(away()).told(recording.act.id)
+    assert found.event.action == "backup.run"
+    assert any(words.startswith("warning: what the server knows") for words in desk.said)
+
+
 def test_a_log_that_was_forked_is_not_trusted_with_an_act(desk: Desk, served: Served, tmp_path: Path) -> None:
     with client_of(served) as client:
         until(lambda: served.platform.reader(OPERATIONS, by=served.root).size())

@@ -204,9 +204,11 @@ def _begun(told: Told, mark: Mark) -> Act:
 
 
 def _person(told: Told) -> Person:
-    """Who acted: whoever held the key, unless the event comes out of a spool that another one delivered."""
-    actor, is_spooled = told.event.actor, is_from_spool(told.event)
-    return Person(told.by, True) if told.by and not is_spooled else Person(actor.id, actor.type == "person")
+    """Who acted: whoever held the key. An event out of a spool was delivered by anyone, and no server saw its actor."""
+    actor = told.event.actor
+    if is_from_spool(told.event):
+        return Person(actor.id, False)
+    return Person(told.by, True) if told.by else Person(actor.id, actor.type == "person")
 
 
 def is_from_spool(event: Event) -> bool:
