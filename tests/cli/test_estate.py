@@ -116,7 +116,7 @@ def test_a_wrong_file_is_refused_with_every_place(alone: Atp, here: Path) -> Non
         assert "estate.yaml:2:1: nmae: the key is unknown (hint: did you mean name?)" in ran.err
         assert "estate.yaml:13:10: datasets.data.rpo: it is no duration" in ran.err
     error = alone.document("estate", "check", code=2)["error"]
-    assert error["code"] == "invalid_declaration"
+    assert error["code"] == "invalid"
     assert [(one["line"], one["column"], one["field"]) for one in error["errors"]] == [
         (1, 1, "name"),
         (2, 1, "nmae"),

@@ -93,6 +93,8 @@ REFUSED = [
     ("name: Small", "name: Small\nname: Large", "name", 3, "twice, first in line 2", "keep one"),
     ("name: Small", "name: {{a: 1}: b}", "name.?", 2, "no text", "quotes"),
     ("name: Small", "name: 'Small", "the file", 24, "not YAML", "quotes"),
+    ("name: Small", "name: Small\n\tx: 1", "the file", 3, "tab", "indentation"),
+    ("name: Small", "name: [", "the file", 4, "',' or ']'", "quotes"),
     ("name: Small", "name: a: b", "the file", 2, "not YAML", "colons"),
     ("name: Small", "name: Small\x07", "the file", 2, "U+0007", "remove"),
 ]
@@ -212,6 +214,10 @@ def test_what_was_read_is_written_so_that_it_reads_the_same() -> None:
     for data in (EXAMPLE, SMALL.encode()):
         estate = parse_estate(data, file="estate.yaml")
         assert parse_estate(json.dumps(plain(estate)).encode(), file="estate.json") == estate
+
+
+def test_a_thing_may_be_called_after_a_secret() -> None:
+    assert faults(small(("sell: [web", "reset-password: [web"), ("services:", "services:\n  token: {}"))) == []
 
 
 def test_nothing_is_taken_for_what_it_is_not() -> None:
