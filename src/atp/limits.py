@@ -48,7 +48,7 @@ LAG_SECONDS_MAX = 0.7  # an entry that no view has seen is older than this: comm
 PUBLISH_PAUSE_SECONDS = 0.05  # between two checkpoints, so that each covers what came meanwhile
 INTEGRATE_ENTRIES_MAX = 16_384  # entries of one log that one integrate step takes
 FOLLOW_ENTRIES_MAX = 8_192
-SCAN_FRAMES_MAX = 64  # frames that one page of a query may read before it hands out a cursor
+SCAN_FRAMES_MAX = 24  # frames that one page of a query may read before it hands out a cursor
 LOG_KEYS_MAX = 2  # that sign one log at once
 
 # Watching over itself
