@@ -61,6 +61,16 @@ REASON_CHARS_MAX = 1_000  # why somebody braked
 CLOCK_BACK_SECONDS_MAX = 0.5  # that the wall clock may lose against the monotonic one before it is called a step
 CLOCK_AHEAD_SECONDS_MAX = 60.0
 
+# The operators' trail
+EXPECT_RESOURCES_MAX = 16  # that one request may name
+EXPECT_EVENTS_MAX = 100  # of a request that expects something
+SPOOL_LINES_MAX = 10_000  # that wait on a machine; then acts are refused
+SPOOL_GROUP_LINES = 256  # that are sent at once: at most 16 MiB
+SERVER_REST_SECONDS = 10.0  # that a server which did not answer is left alone
+NOTED_SECONDS = 60.0  # between two looks for checkpoints that are new
+NOTED_ENTRY_BYTES_MAX = 60_000  # of one list of new checkpoints, less than an entry may have
+NOTED_STEP_ENTRIES = 4_096  # of the operators' log that one look reads
+
 # Units of the log: C2SP tile width; frames are what the views index and what one decompression costs
 TILE_WIDTH = 256
 FRAME_ENTRIES = 64
@@ -72,5 +82,7 @@ assert BATCH_EVENTS_MAX <= GROUP_EVENTS_MAX <= QUEUE_EVENTS_MAX
 assert BODY_BYTES_MAX + BODY_UNPACKED_BYTES_MAX <= BODIES_BYTES_MAX
 assert BODY_UNPACKED_BYTES_MAX <= GROUP_BYTES_MAX <= QUEUE_BYTES_MAX
 assert EVENT_DEPTH_MAX <= DATA_DEPTH_MAX
+assert SPOOL_GROUP_LINES <= BATCH_EVENTS_MAX and SPOOL_GROUP_LINES * ENTRY_BYTES_MAX <= BODY_BYTES_MAX
+assert EXPECT_EVENTS_MAX < PAGE_EVENTS_MAX, "a page tells what is newer than the request's own events"
 assert INTEGRITY_STEP_ENTRIES % TILE_WIDTH == 0, "a step ends with a bundle"
 assert INTEGRATE_ENTRIES_MAX % TILE_WIDTH == 0 and FOLLOW_ENTRIES_MAX % FRAME_ENTRIES == 0

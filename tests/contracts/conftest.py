@@ -9,7 +9,9 @@ import pytest
 
 from atp.adapters.filesystem import FilesystemObjectStore
 from atp.adapters.keyfile import FileKeyStore
+from atp.adapters.machine import FileMachine
 from atp.adapters.memory import FrozenClock, MemoryEventStore, MemoryKeyStore, MemoryObjectStore
+from atp.adapters.memory_machine import MemoryMachine
 from atp.adapters.postgres import PostgresEventStore
 from atp.adapters.s3 import S3ObjectStore
 from atp.adapters.sqlite import open_order
@@ -17,6 +19,7 @@ from atp.adapters.system_clock import SystemClock
 from atp.ports.clock import Clock
 from atp.ports.event_store import EventStore
 from atp.ports.key_store import KeyStore
+from atp.ports.machine import Machine
 from atp.ports.object_store import ObjectStore
 from tests.contracts.keepers import ADMITS_ONE_OPENER, IS_EXACT, IS_STRICT, Keeper
 from tests.services.s3 import Endpoint
@@ -95,6 +98,14 @@ def key_stores(request: pytest.FixtureRequest, tmp_path: Path) -> Keeper[KeyStor
         store = MemoryKeyStore()
         return Keeper(request.param, lambda: store)
     return Keeper(request.param, lambda: FileKeyStore(tmp_path / "data"))
+
+
+@pytest.fixture(params=["memory", "file"])
+def machines(request: pytest.FixtureRequest, tmp_path: Path) -> Keeper[Machine]:
+    if request.param == "memory":
+        machine = MemoryMachine()
+        return Keeper(request.param, lambda: machine)
+    return Keeper(request.param, lambda: FileMachine(tmp_path / "state" / "machine"))
 
 
 @pytest.fixture(params=[FrozenClock, SystemClock])

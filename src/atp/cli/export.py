@@ -12,9 +12,10 @@ from atp.cli.mirror import CHECKPOINT, VKEY, is_mirror, mirror
 from atp.cli.output import safe
 from atp.cli.progress import Progress
 from atp.cli.server import Server, connected, tenant_option
-from atp.cli.trust import Watched, watch
+from atp.cli.trust import watch
 from atp.client import log_path, tenant_path
 from atp.errors import ConflictError, InvalidError, TamperedError
+from atp.ops.watch import Watched
 from atp.verify.options import Options
 from atp.verify.place import check_place
 from atp.verify.report import Report

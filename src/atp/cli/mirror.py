@@ -5,12 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from atp.cli.files import make_directory, write_file
-from atp.cli.trust import Watched
 from atp.client import log_path
 from atp.errors import TamperedError
 from atp.merkle.checkpoints import open_checkpoint
 from atp.merkle.entries import decode_entries
 from atp.merkle.tiles import EntryBundle, Tile, tiles_at
+from atp.ops.watch import Watched
 from atp.verify.strays import stray_files
 from atp.verify.trust import claimed_checkpoint
 

@@ -8,13 +8,14 @@ import click
 from atp.cli.files import write_file
 from atp.cli.output import fields
 from atp.cli.server import Server, connected, tenant_option
-from atp.cli.trust import Watched, watch
+from atp.cli.trust import watch
 from atp.client import tenant_path
 from atp.errors import TamperedError
 from atp.log.event import read_event
 from atp.merkle.checkpoints import Checkpoint
 from atp.merkle.hashes import leaf_hash
 from atp.merkle.tlogproof import TlogProof, check_tlog_proof, parse_tlog_proof
+from atp.ops.watch import Watched
 from atp.verify.trust import claimed_checkpoint
 
 

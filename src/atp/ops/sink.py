@@ -1,0 +1,202 @@
+"""Where the events of an act go: to the server, and to this machine's spool whenever the server does not take them."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Protocol
+
+import msgspec
+
+from atp.client import Client, ServerBugError, tenant_path
+from atp.errors import (
+    AtpError,
+    ConflictError,
+    ForbiddenError,
+    MalformedError,
+    MissingError,
+    RefusedError,
+    TamperedError,
+    UnavailableError,
+)
+from atp.limits import SERVER_REST_SECONDS
+from atp.log.event import Event
+from atp.ops.act import Person, Told
+from atp.ops.deliver import deliver, see_log
+from atp.ops.spool import BEGIN, read_record
+from atp.ops.waiting import Spool
+from atp.ports.clock import Clock
+from atp.tenants.names import OPERATIONS
+from atp.verify.remember import Memory
+
+_AWAY = (UnavailableError, ServerBugError, TamperedError)
+"""A log that contradicts what was seen of it is as good as none: what happens meanwhile is kept on this machine."""
+_PAGE_EVENTS = 1_000
+
+
+class Sink(Protocol):
+    """Takes the events of acts, each durable when `write` returns."""
+
+    def write(self, event: Event, *, expect: Mapping[str, int], is_outcome: bool) -> None:
+        """Take one event. UnavailableError when it is written down nowhere.
+
+        `expect` maps a resource to the index of its newest entry: ConflictError when it has a newer one. What is an
+        outcome has happened already, so it is kept even where its author may no longer write.
+        """
+
+
+class ServerThenSpool:
+    """The Sink of a command: the server behind `client` (None: there is none), else `spool`. For one thread.
+
+    What waits in the spool is delivered before anything is sent, so the order of one machine is that of its events. A
+    server that did not answer is left alone for a while. `user` is who acts when no server knows it; `tell` gets
+    sentences for people.
+    """
+
+    def __init__(
+        self,
+        client: Client | None,
+        spool: Spool,
+        *,
+        memory: Memory,
+        clock: Clock,
+        user: str,
+        tell: Callable[[str], object],
+        rest_seconds: float = SERVER_REST_SECONDS,
+    ) -> None:
+        self._client = client
+        self._spool = spool
+        self._memory = memory
+        self._clock = clock
+        self._user = user
+        self._tell = tell
+        self._rest_seconds = rest_seconds
+        self._rests_until = float("-inf")
+        self._has_met = False
+
+    def person(self) -> Person:
+        """Who acts: the holder of the key, or the user of this machine when no server can say.
+
+        UnauthorizedError for a key that the server does not know.
+        """
+        if self._client is not None and self._is_due():
+            try:
+                return Person(str(self._client.get("/v1/caller").json()["person"]), is_bound=True)
+            except (*_AWAY, MalformedError) as error:
+                self._leave(error)
+        return Person(self._user, is_bound=False)
+
+    def write(self, event: Event, *, expect: Mapping[str, int], is_outcome: bool) -> None:
+        """See Sink."""
+        reason = "no server is known"
+        if self._client is not None:
+            reason = "the server did not answer just now"
+            if self._is_due():
+                try:
+                    return self._send(self._client, event, expect)
+                except _AWAY as error:
+                    reason = str(error)
+                    self._leave(error)
+                except AtpError as error:
+                    if not is_outcome:
+                        raise
+                    reason = str(error)
+                    self._tell(f"note: {error}")
+        if expect:
+            raise UnavailableError(
+                f"could not begin {event.action}: only the server knows whether {', '.join(expect)} is as expected, "
+                f"and {reason}",
+                hint="try again when it answers",
+            )
+        self._write_here(event, reason)
+        return None
+
+    def told(self, act: str) -> list[Told]:
+        """Every event that may be of an act, from the server's log and then from the spool. MissingError: no server."""
+        found = list(self._asked(self._client, act)) if self._client else []
+        here = [Told(read_record(line).event) for line in self._spool.waiting()]
+        return [*found, *(one for one in here if one.event.action != BEGIN)]
+
+    def _asked(self, client: Client, act: str) -> list[Told]:
+        found, cursor = list[Told](), None
+        while True:
+            query = {"text": act, "order": "index", "limit": _PAGE_EVENTS, "cursor": cursor}
+            page = client.get(tenant_path(OPERATIONS, "events"), query).body
+            read = _read_page(page)
+            found += [_told(row) for row in read.events]
+            cursor = read.next
+            if cursor is None:
+                return found
+
+    def _send(self, client: Client, event: Event, expect: Mapping[str, int]) -> None:
+        self._deliver(client)
+        query = {"expect": msgspec.json.encode(expect).decode() if expect else None}
+        client.send([msgspec.json.encode(event)], tenant=OPERATIONS, query=query)
+
+    def _deliver(self, client: Client) -> None:
+        """What waits, first; and once in the life of a sink, a look at the log.
+
+        A spool that the server refuses keeps nobody from the server: it is said, and a person looks at it.
+        """
+        try:
+            count = deliver(self._spool, client, self._memory)
+        except (RefusedError, ConflictError, MissingError, TamperedError) as error:
+            self._tell(f"note: the spool was not delivered: {error}")
+        else:
+            if count:
+                self._tell(f"note: {count} {'record' if count == 1 else 'records'} of the spool delivered")
+            elif self._has_met:
+                return
+        self._meet(client)
+
+    def _meet(self, client: Client) -> None:
+        """See the newest checkpoint. What this machine cannot keep of it is no reason to refuse an act."""
+        try:
+            seen = see_log(client, self._memory)
+        except ForbiddenError as error:
+            self._tell(f"note: the checkpoint of the operators' log was not seen: {error}")
+        else:
+            with suppress(UnavailableError):
+                if seen is not None:
+                    self._spool.see(seen.origin)
+        self._has_met = True
+
+    def _write_here(self, event: Event, reason: str) -> None:
+        data = bytes(event.data) if isinstance(event.data, msgspec.Raw) else b"{}"
+        named = b'%b,"sent_as":%b}' % (data[:-1], msgspec.json.encode(event.id))
+        try:
+            self._spool.add(msgspec.structs.replace(event, data=msgspec.Raw(named)))
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"could not begin {event.action}: {reason}; and {error}: no evidence, no act",
+                hint="start the server, or make room for the spool",
+            ) from None
+
+    def _is_due(self) -> bool:
+        return self._clock.monotonic() >= self._rests_until
+
+    def _leave(self, error: AtpError) -> None:
+        self._rests_until = self._clock.monotonic() + self._rest_seconds
+        self._tell(f"note: what happens is written down on this machine: {error}")
+
+
+class _Page(msgspec.Struct):
+    events: list[msgspec.Raw]
+    next: str | None
+
+
+class _Place(msgspec.Struct):
+    index: int
+    by: str
+
+
+def _read_page(body: bytes) -> _Page:
+    try:
+        return msgspec.json.decode(body, type=_Page)
+    except msgspec.MsgspecError as error:
+        raise MalformedError(f"could not read the events of the act: {error}", hint="check the URL") from None
+
+
+def _told(row: msgspec.Raw) -> Told:
+    members = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+    place = msgspec.json.decode(row, type=_Place)
+    own = {name: value for name, value in members.items() if name not in ("index", "received_at", "by", "sealed")}
+    return Told(msgspec.json.decode(msgspec.json.encode(own), type=Event), place.by, place.index)

@@ -1,0 +1,1 @@
+"""Acts of operators: how they are written down, wait, and are delivered."""
