@@ -4,6 +4,7 @@ AtpError
 ├── RefusedError                     the caller changes the request            exit 2
 │   ├── MalformedError      400      the bytes are not what the format says
 │   ├── InvalidError        422      well formed, but against the schema
+│   │   └── DeclaredError   422      a file that people write is wrong, in places that are named
 │   ├── UnauthorizedError   401      nobody is known by that key
 │   ├── ForbiddenError      403      known, and not allowed
 │   └── TooLargeError       413      over a bound of `limits`
@@ -31,6 +32,21 @@ class FieldError:
     position: int
     field: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a file that people write: where (lines and columns count from 1), why, what next."""
+
+    file: str
+    line: int
+    column: int
+    field: str
+    reason: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.field}: {self.reason} (hint: {self.hint})"
 
 
 class AtpError(Exception):
@@ -65,6 +81,16 @@ class InvalidError(RefusedError):
 
     code = "invalid"
     status = 422
+
+
+class DeclaredError(InvalidError):
+    """A file that people write is wrong; `faults` has every place, in the order of the file."""
+
+    code = "invalid_declaration"
+
+    def __init__(self, sentence: str, *, faults: Sequence[Fault]) -> None:
+        super().__init__(sentence, hint="each place is named, with its next move")
+        self.faults = tuple(faults)
 
 
 class UnauthorizedError(RefusedError):

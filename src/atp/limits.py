@@ -71,6 +71,13 @@ NOTED_SECONDS = 60.0  # between two looks for checkpoints that are new
 NOTED_ENTRY_BYTES_MAX = 60_000  # of one list of new checkpoints, less than an entry may have
 NOTED_STEP_ENTRIES = 4_096  # of the operators' log that one look reads
 
+# What people declare in YAML
+DECLARATION_BYTES_MAX = 256 * 1024
+DECLARATION_DEPTH_MAX = 16
+DECLARATION_NODES_MAX = 20_000
+DECLARATION_TEXT_CHARS_MAX = 4_096  # one text
+DECLARATION_FAULTS_MAX = 200  # that are listed
+
 # Units of the log: C2SP tile width; frames are what the views index and what one decompression costs
 TILE_WIDTH = 256
 FRAME_ENTRIES = 64

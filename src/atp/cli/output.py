@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import click
 import msgspec
 
-from atp.errors import AtpError
+from atp.errors import AtpError, DeclaredError
 
 _CELL_CHARS_MAX = 48
 
@@ -42,6 +42,8 @@ class Output:
         click.echo("atp: " + safe(sentence), err=True)
         for fault in error.errors if error else ():
             click.echo(f"  event {fault.position}: {safe(fault.field)}: {safe(fault.reason)}", err=True)
+        for place in error.faults if isinstance(error, DeclaredError) else ():
+            click.echo(f"  {safe(str(place))}", err=True)
 
 
 def safe(text: str) -> str:
@@ -73,6 +75,8 @@ def _document(code: str, sentence: str, error: AtpError | None) -> dict[str, obj
     document: dict[str, object] = {"code": code, "detail": sentence.removesuffix(f" (hint: {hint})"), "hint": hint}
     if error is not None and error.errors:
         document["errors"] = error.errors
+    if isinstance(error, DeclaredError):
+        document["errors"] = error.faults
     return document
 
 

@@ -1,0 +1,1 @@
+"""The estate under test."""
