@@ -7,7 +7,12 @@ from tests.tidy.reach import entry_points, modules_are_reachable
 from tests.tidy.sources import ROOT
 
 KEPT_FOR_TESTS = {
-    *("atp.adapters.memory", "atp.adapters.memory_machine", "atp.adapters.memory_repository", "atp.adapters.memory_models"),
+    *(
+        "atp.adapters.memory",
+        "atp.adapters.memory_machine",
+        "atp.adapters.memory_repository",
+        "atp.adapters.memory_models",
+    ),
     *("atp.adapters.postgres", "atp.adapters.s3"),
 }
 """Keepers that keep the ports honest: the contract suites run on them, no configuration names them yet."""
