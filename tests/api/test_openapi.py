@@ -152,6 +152,7 @@ def test_real_answers_are_as_the_document_says(served: Served, root: httpx.Clien
         ("issueKey", root.post("/v1/keys", json={"person": "p", "scopes": ["read"], "tenants": [tenant]})),
         ("revokeKey", root.delete(f"/v1/keys/{key_id}")),
         ("revokeKey", root.delete(f"/v1/keys/{key_id}x")),
+        ("readCaller", root.get("/v1/caller")),
         ("listKeys", root.get("/v1/keys")),
         ("addLogKey", added := root.post(f"/v1/tenants/{tenant}/log-keys")),
         ("retireLogKey", root.delete(f"/v1/tenants/{tenant}/log-keys/{added.json()['vkeys'][1].split('+')[1]}")),

@@ -81,13 +81,14 @@ def test_a_log_that_contradicts_its_signature_makes_integrity_unhealthy_and_is_n
 
 def test_a_status_row_says_how_far_a_log_is(tmp_path: Path) -> None:
     with running(tmp_path / "data") as platform:
+        platform.add_tenant("empty")
         record(platform, 0)
         rows = {row.tenant: row for row in log_statuses(platform, by=ROOT)}
     row = rows["default"]
     assert (row.size, row.published_size, row.viewed_size, row.parked, row.stopped) == (1, 1, 1, 0, None)
     assert row.complete_to is not None
-    assert rows["operations"].size == 0
-    assert rows["operations"].complete_to is None
+    assert rows["empty"].size == 0
+    assert rows["empty"].complete_to is None
 
 
 def test_a_status_shows_only_what_a_caller_sees(tmp_path: Path) -> None:

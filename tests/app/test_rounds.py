@@ -37,6 +37,7 @@ def test_a_busy_server_is_not_disturbed(tmp_path: Path) -> None:
         rounds = Rounds(
             platform.integrity,
             steps=ClockSteps(clock),
+            note_once=lambda: 0,
             is_busy=is_busy,
             on_step=lambda seconds: None,
             on_bug=bugs.append,

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from atp.app.machine import machine_clock, open_sink
 from atp.cli.main import VERBS
 from atp.client import Client
+from atp.ops.record import begin
+from tests.app.opened import until
 from tests.cli.conftest import Platform
 from tests.cli.running import Atp
 
@@ -25,6 +28,8 @@ IN_ORDER = [
     "integrity",
     "maintenance",
     "rebuild",
+    "act",
+    "spool",
     "status",
     "doctor",
     "completion",
@@ -51,7 +56,10 @@ def examples(atp: Atp, verb: str) -> list[str]:
 
 
 @pytest.mark.whole
-def test_every_example_of_the_help_works(atp: Atp, here: Path, platform: Platform) -> None:
+def test_every_example_of_the_help_works(
+    atp: Atp, here: Path, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATP_STATE_DIR", atp.env["ATP_STATE_DIR"])
     assert {*IN_ORDER, "serve"} == set(VERBS)
     (here / "events.ndjson").write_text(json.dumps(EVENT) + "\n{}\n")
     (here / "trail.json.gz").write_bytes(gzip.compress(json.dumps({"Records": [TRAIL]}).encode()))
@@ -72,6 +80,18 @@ def test_every_example_of_the_help_works(atp: Atp, here: Path, platform: Platfor
                 names["01234567"] = atp.document("tenant", "rotate-key", "default")["vkeys"][0].split("+")[1]
             if line.startswith("atp dlq inspect"):
                 names["9f86d081884c7d65"] = atp.document("dlq", "list")["records"][0]["key"][:16]
+            if line.startswith("atp act"):
+                names["20260131T235959000001-9f86d081884c7d65"] = _act(platform)
             words = [names.get(word, word) for word in shlex.split(line)]
             ran = atp(*words[1:])
             assert ran.code == 0, (line, ran)
+
+
+def _act(platform: Platform) -> str:
+    """The id of an act whose one step nobody told the outcome of."""
+    with Client(platform.url, key=(platform.data / "root.key").read_text().strip()) as client:
+        sink = open_sink(platform.url, client, tell=lambda words: None)
+        recording = begin("backup", "run", by=sink.person(), sink=sink, clock=machine_clock())
+        recording.intend("copy")
+        until(lambda: len(sink.told(recording.act.id)) == 2)
+    return recording.act.id

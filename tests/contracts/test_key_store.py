@@ -34,6 +34,17 @@ def test_keys_of_a_log_come_back_in_their_order(key_stores: Keepers) -> None:
     assert (again.log_keys("acme"), again.log_keys("other")) == ([SECOND, FIRST], [SECOND])
 
 
+def test_the_evidence_key_is_kept_apart_from_those_of_logs(key_stores: Keepers) -> None:
+    store = key_stores.open()
+    with pytest.raises(MissingError):
+        store.evidence_key()
+    store.put_log_keys("evidence", [FIRST])
+    store.put_evidence_key(SECOND)
+    assert (key_stores.open().evidence_key(), store.log_keys("evidence")) == (SECOND, [FIRST])
+    store.put_evidence_key(FIRST)
+    assert store.evidence_key() == FIRST
+
+
 def test_a_new_store_has_issued_no_key(key_stores: Keepers) -> None:
     assert key_stores.open().api_keys() == []
 
@@ -68,14 +79,17 @@ def test_a_tenant_that_is_no_plain_name_is_refused(tmp_path: Path, name: str) ->
 def test_a_key_of_two_lines_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MalformedError):
         FileKeyStore(tmp_path).put_log_keys("acme", [FIRST, "one\ntwo"])
+    with pytest.raises(MalformedError):
+        FileKeyStore(tmp_path).put_evidence_key("one\ntwo")
 
 
 def test_files_of_keys_belong_to_their_owner_alone(tmp_path: Path) -> None:
     store = FileKeyStore(tmp_path)
     store.put_log_keys("acme", [FIRST])
     store.put_api_keys([KEY])
+    store.put_evidence_key(SECOND)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "keys").rglob("*")}
-    assert modes == {"log": 0o700, "acme.key": 0o600, "access.json": 0o600}
+    assert modes == {"log": 0o700, "acme.key": 0o600, "access.json": 0o600, "evidence.key": 0o600}
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
 
 

@@ -135,6 +135,12 @@ class FaultyKeyStore:
     def put_log_keys(self, tenant: str, keys: Sequence[str]) -> None:
         self._fault.pass_through("log_keys", lambda: self._inner.put_log_keys(tenant, keys))
 
+    def evidence_key(self) -> str:
+        return self._inner.evidence_key()
+
+    def put_evidence_key(self, key: str) -> None:
+        self._fault.pass_through("evidence_key", lambda: self._inner.put_evidence_key(key))
+
     def api_keys(self) -> list[ApiKey]:
         return self._inner.api_keys()
 

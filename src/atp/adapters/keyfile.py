@@ -1,4 +1,4 @@
-"""Keys as files that only their owner can read: `keys/log/TENANT.key` and `keys/access.json`."""
+"""Keys as files that only their owner can read: `keys/log/TENANT.key`, `keys/evidence.key`, `keys/access.json`."""
 
 import os
 import secrets
@@ -46,6 +46,16 @@ class FileKeyStore:
         if any(not key or not key.isprintable() for key in keys):
             raise MalformedError(f"could not store signing keys of {tenant!r}: one is not a line of text")
         self._put(self._path(tenant), "".join(f"{key}\n" for key in keys).encode())
+
+    def evidence_key(self) -> str:
+        """See KeyStore. UnavailableError when others can read the file."""
+        return self._get(self._root / "evidence.key").decode("utf-8", "replace").strip()
+
+    def put_evidence_key(self, key: str) -> None:
+        """See KeyStore. MalformedError when it is not one line."""
+        if not key or not key.isprintable():
+            raise MalformedError("could not store the evidence key: it is not a line of text")
+        self._put(self._root / "evidence.key", f"{key}\n".encode())
 
     def api_keys(self) -> list[ApiKey]:
         """See KeyStore. UnavailableError when others can read the file, or it is not what was written."""

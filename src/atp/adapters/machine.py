@@ -12,7 +12,7 @@ from atp.errors import UnavailableError
 
 _OTHERS = 0o077
 _HOLD_SECONDS_MAX = 10.0
-_LOOK_SECONDS = 0.01
+_LOOK_SECONDS = 0.001  # short against a write: who adds without a pause lets others in
 
 
 class FileMachine:

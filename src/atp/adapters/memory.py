@@ -260,6 +260,7 @@ class MemoryKeyStore:
     def __init__(self) -> None:
         self._log_keys: dict[str, list[str]] = {}
         self._api_keys: list[ApiKey] = []
+        self._evidence_key = ""
         self._lock = threading.Lock()
 
     def log_keys(self, tenant: str) -> list[str]:
@@ -275,6 +276,20 @@ class MemoryKeyStore:
             raise ValueError("a log without a signing key")
         with self._lock:
             self._log_keys[tenant] = list(keys)
+
+    def evidence_key(self) -> str:
+        """See KeyStore."""
+        with self._lock:
+            if not self._evidence_key:
+                raise MissingError("could not find the evidence key: there is none")
+            return self._evidence_key
+
+    def put_evidence_key(self, key: str) -> None:
+        """See KeyStore. ValueError when it is not one line."""
+        if not key or not key.isprintable():
+            raise ValueError("an evidence key that is not one line")
+        with self._lock:
+            self._evidence_key = key
 
     def api_keys(self) -> list[ApiKey]:
         """See KeyStore."""

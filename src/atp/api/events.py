@@ -15,11 +15,14 @@ from atp.api import parameters
 from atp.api.batches import FORMAT_OF_MEDIA, Batch, media_of, read_batch
 from atp.api.bodies import Intake
 from atp.api.gate import Gate
+from atp.app.acts import expectation
 from atp.errors import FieldError, MissingError
 from atp.formats.catalogue import AUTO, NATIVE
 from atp.log.append import Outcome, Receipt
 from atp.log.event import parse_instant, read_entry
 from atp.log.query import Page, Question
+from atp.tenants.access import Caller
+from atp.tenants.names import OPERATIONS
 
 PATH = "/v1/tenants/{tenant}/events"
 _INLINE_BYTES_MAX = 2 * 1024 * 1024  # a native batch up to this takes a few ms: less than a thread costs under load
@@ -71,7 +74,8 @@ async def record_events(gate: Gate, intake: Intake, request: Request) -> Respons
     """Record a batch: durable when this answers."""
     caller, tenant = gate.admit(request, "ingest")
     media = media_of(request.headers.get("content-type"))
-    found = parameters.read_parameters(request, ("format", "invalid", "wait"))
+    found = parameters.read_parameters(request, ("format", "invalid", "wait", "expect"))
+    expect = _read_expect(found, tenant)
     formats = gate.platform.formats
     format_name = parameters.read_choice(found, "format", (AUTO, *formats.names), default=FORMAT_OF_MEDIA[media])
     is_parking = parameters.read_choice(found, "invalid", ("refuse", "park"), default="refuse") == "park"
@@ -81,7 +85,11 @@ async def record_events(gate: Gate, intake: Intake, request: Request) -> Respons
     async with intake.body(request) as body:
         is_quick = format_name == NATIVE and len(body) <= _INLINE_BYTES_MAX
         batch = read(body) if is_quick else await asyncio.to_thread(read, body)
-    future = gate.platform.record(batch.events, by=caller, tenant=tenant, is_parking=is_parking, parked=batch.parked)
+    if expect:
+        expect = await asyncio.to_thread(_check_expected, gate, expect, batch, caller)
+    future = gate.platform.record(
+        batch.events, by=caller, tenant=tenant, is_parking=is_parking, parked=batch.parked, expect=expect
+    )
     outcome = await asyncio.wrap_future(future)
     answer = _recorded(outcome, batch, is_parking)
     if wait_seconds is not None:
@@ -143,6 +151,22 @@ def event_json(index: int, entry: bytes) -> bytes:
 
 
 _json = msgspec.json.Encoder().encode
+
+
+def _read_expect(found: dict[str, str], tenant: str) -> dict[str, int]:
+    """What the operators' trail has to be found as; no other log has acts whose order anybody waits for."""
+    expect = parameters.read_expect(found)
+    if expect and tenant != OPERATIONS:
+        raise parameters.refusal("expect", f"is for the tenant {OPERATIONS} alone")
+    if expect and found.get("invalid") == "park":
+        raise parameters.refusal("expect", "does not go with invalid=park")
+    return expect
+
+
+def _check_expected(gate: Gate, expect: dict[str, int], batch: Batch, caller: Caller) -> dict[str, int]:
+    if len(batch.events) > limits.EXPECT_EVENTS_MAX:
+        raise parameters.refusal("expect", f"is for at most {limits.EXPECT_EVENTS_MAX} events")
+    return expectation(gate.platform, expect, own=batch.events, by=caller)
 
 
 def _events(gate: Gate, tenant: str, page: Page) -> Events:

@@ -44,13 +44,30 @@ class Keys(msgspec.Struct):
     keys: list[Key]
 
 
+class Identity(msgspec.Struct):
+    """Who asks, as the key says; without `tenants` the key is for all of them."""
+
+    person: str
+    key_id: str
+    scopes: tuple[str, ...]
+    tenants: tuple[str, ...]
+
+
 def routes(gate: Gate, intake: Intake) -> list[Route]:
     """The doors of this noun."""
     return [
+        Route("/v1/caller", partial(read_caller, gate), methods=["GET"]),
         Route("/v1/keys", partial(list_keys, gate), methods=["GET"]),
         Route("/v1/keys", partial(issue_key, gate, intake), methods=["POST"]),
         Route("/v1/keys/{key}", partial(revoke_key, gate), methods=["DELETE"]),
     ]
+
+
+def read_caller(gate: Gate, request: Request) -> Response:
+    """Who asks: the person to whom the key belongs, and what it opens."""
+    caller = gate.caller(request)
+    read_parameters(request, ())
+    return answer(Identity(caller.person, caller.key_id, caller.scopes, caller.tenants))
 
 
 def list_keys(gate: Gate, request: Request) -> Response:

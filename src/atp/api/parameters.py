@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import Collection, Mapping
+from typing import Annotated
 
+import msgspec
 from starlette.requests import Request
 
 from atp.errors import FieldError, InvalidError
-from atp.log.event import parse_instant
+from atp.limits import EXPECT_RESOURCES_MAX
+from atp.log.event import Text, parse_instant
 
+_Resource = Text
+_Index = Annotated[int, msgspec.Meta(ge=-1, le=2**53)]
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
@@ -61,6 +66,23 @@ def read_instant(found: Mapping[str, str], name: str) -> str | None:
         except ValueError as error:
             raise refusal(name, str(error)) from None
     return text
+
+
+def read_expect(found: Mapping[str, str]) -> dict[str, int]:
+    """`expect`: a JSON object that maps resource ids to indexes, -1 for no entry; empty when it is not given.
+
+    InvalidError when it is no such object, or names too many.
+    """
+    text = found.get("expect")
+    if text is None:
+        return {}
+    try:
+        expect = msgspec.json.decode(text, type=dict[_Resource, _Index])
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        raise refusal("expect", 'has to be a JSON object such as {"inc-7":12}, -1 where there is no entry') from None
+    if not 0 < len(expect) <= EXPECT_RESOURCES_MAX:
+        raise refusal("expect", f"has to name 1 to {EXPECT_RESOURCES_MAX} resources")
+    return expect
 
 
 def refusal(name: str, reason: str) -> InvalidError:

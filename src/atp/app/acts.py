@@ -1,14 +1,17 @@
 """Acts of an operator on logs and on the platform: who may do them, and what does them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
 
 from atp.app.brakes import Kind
 from atp.app.integrity import Run
 from atp.app.platform import Platform
-from atp.errors import ForbiddenError, UnavailableError
+from atp.errors import ConflictError, ForbiddenError, UnavailableError
+from atp.log.event import Prepared, event_id
+from atp.log.query import Question
 from atp.ports.event_store import Log
 from atp.tenants.access import Caller, check_may
+from atp.tenants.names import OPERATIONS
 from atp.verify.report import Level
 
 _DROP_SECONDS_MAX = 30.0
@@ -57,6 +60,28 @@ def brake(platform: Platform, kind: Kind, *, is_pulled: bool, reason: str, by: C
     check_may_all(by)
     change = platform.brakes.pull if is_pulled else platform.brakes.release
     change(kind, reason=reason, person=by.person, ip=ip)
+
+
+def expectation(
+    platform: Platform, expect: Mapping[str, int], *, own: Sequence[Prepared], by: Caller
+) -> dict[str, int]:
+    """What the operators' trail has to be found as, cut down to what is not published yet, which is all that is left
+    to compare at the commit. For a thread: costs one query a resource.
+
+    ConflictError when a resource has a newer published entry, other than the `own` events.
+    """
+    check_may(by, "read", OPERATIONS)
+    size = platform.reader(OPERATIONS, by=by).size()
+    ids = {event.id for event in own if event.id}
+    for resource, known in expect.items():
+        question = Question(resource=resource, limit=len(ids) + 1)
+        for index, entry in platform.ask(question, by=by, tenant=OPERATIONS).events:
+            if index > known and event_id(entry) not in ids:
+                raise ConflictError(
+                    f"could not record the act: {resource} has a newer entry, index {index}",
+                    hint="read it, decide again, and expect that index",
+                )
+    return {resource: max(known, size - 1) for resource, known in expect.items()}
 
 
 def choose_logs(platform: Platform, tenant: str | None, *, by: Caller) -> list[Log]:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from atp.observe import Lines, Meters
 from atp.ports.clock import Clock
 from atp.ports.event_store import Log
 from atp.verify.directory import KIND, check_data_directory
-from atp.verify.options import Options
+from atp.verify.options import Options, Progress
 from atp.verify.report import Finding, Level, LogReport, Report
 
 _STOP_SECONDS_MAX = 2.0
@@ -169,9 +169,9 @@ class Integrity:
         run.finished_at = self._around.now()
 
     def _survey_log(self, run: Run, tenant: str) -> None:
-        report = self._verify(tenant, level=run.level, progress=self._counter(run))
+        report = self._verify(tenant, level=run.level, count=lambda: self._counter(run))
         if report.is_tampered:  # a key that was retired between two of its reads looks so: not twice
-            report = self._verify(tenant, level=run.level, progress=self._check_going)
+            report = self._verify(tenant, level=run.level)
         found = report.as_json()
         if run.report is None:
             run.report = found
@@ -185,7 +185,7 @@ class Integrity:
         elif run.level is None and not report.is_tampered:
             self._mismatches.pop(tenant, None)
 
-    def _counter(self, run: Run) -> Callable[[int, int], None]:
+    def _counter(self, run: Run) -> Progress:
         last = 0
 
         def count(done: int, total: int) -> None:
@@ -200,15 +200,18 @@ class Integrity:
         if self._is_stopping:
             raise UnavailableError("could not verify: the server is stopping", hint="ask again")
 
-    def _verify(self, tenant: str, *, level: Level | None, progress: Callable[[int, int], None]) -> Report:
-        """The verdict of the independent verifier on the files, and that on the views."""
-        options = Options(level=level, tenant=tenant, progress=progress)
+    def _verify(self, tenant: str, *, level: Level | None, count: Callable[[], Progress] | None = None) -> Report:
+        """The verdict of the independent verifier on the files, and that on the views; `count` makes what counts the
+        entries of one walk."""
+        options = Options(level=level, tenant=tenant, progress=count() if count else self._check_going)
         if level == "index":
             note = self._stores.events.checkpoint(tenant)
             log = LogReport(tenant, size=read_checkpoint(note).size if note else 0, note=note or b"")
             return check_views(Report(str(self._around.data), KIND, (log,)), self._stores, options)
         report = check_data_directory(self._around.data, options)
-        return check_views(report, self._stores, options) if level is None else report
+        if level is not None:
+            return report
+        return check_views(report, self._stores, replace(options, progress=count()) if count else options)
 
     def _alarm(self, tenant: str, finding: Finding, *, note: bytes, report: Report | None) -> None:
         """Tell everybody of the first mismatch of a log, then keep evidence of all."""
@@ -223,7 +226,7 @@ class Integrity:
         with suppress(UnavailableError):  # the line and the unhealthy check are there already
             self._around.note(_mismatch_event(tenant, told))
         try:
-            whole = report or self._verify(tenant, level=None, progress=self._check_going)
+            whole = report or self._verify(tenant, level=None)
             document = {"mismatch": found, "checkpoint": note.decode(errors="replace"), "report": whole.as_json()}
             name = f"{tenant}-{0 if finding.index is None else finding.index}-{found.found_at.replace(':', '')}"
             path = keep_evidence(self._around.data, name, document)

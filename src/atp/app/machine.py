@@ -12,6 +12,7 @@ from atp.adapters.system_clock import SystemClock
 from atp.client import Client
 from atp.ops.sink import ServerThenSpool
 from atp.ops.waiting import Spool
+from atp.ports.clock import Clock
 from atp.verify.remember import default_memory
 
 _FOLDER = "spool"
@@ -54,6 +55,11 @@ def open_sink(server: str, client: Client | None, *, tell: Callable[[str], objec
     """Where the acts of a command are written down: the server at this URL, else this machine."""
     spool = open_spool(server, tell=tell)
     return ServerThenSpool(client, spool, memory=default_memory(), clock=SystemClock(), user=os_user(), tell=tell)
+
+
+def machine_clock() -> Clock:
+    """The time and randomness of acts on this machine."""
+    return SystemClock()
 
 
 def os_user() -> str:

@@ -10,7 +10,8 @@ DIR/logs          tiles, bundles, checkpoints and verifier keys of every log
 DIR/views         what queries read; rebuilt from the logs when it is gone
 DIR/views.lock    held by the one process that writes there
 DIR/evidence      what the platform found wrong with a log: the report and the signed checkpoint
-DIR/keys          signing keys and the list of API keys (0600)
+DIR/keys          signing keys, the evidence key, and the list of API keys (0600)
+DIR/noted.json    how far the operators' trail was read for the checkpoints that it noted; rebuilt when it is gone
 """
 
 import os

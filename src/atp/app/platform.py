@@ -14,8 +14,10 @@ from atp.app.brakes import Brakes
 from atp.app.clock_steps import ClockSteps
 from atp.app.commit import Committer
 from atp.app.config import Config
+from atp.app.installation_key import InstallationKey
 from atp.app.integrity import Integrity, Surroundings
 from atp.app.log_keys import LogKeys
+from atp.app.noting import Noting
 from atp.app.pipeline import Follow, Pipeline, Stores
 from atp.app.rounds import Rounds
 from atp.app.trail import Throttle, clock_event
@@ -95,10 +97,20 @@ class Platform:
             stores,
             Surroundings(config.data, lambda: list(self._logs.values()), self.note, self.now, clock, lines, meters),
         )
+        self.installation_key = InstallationKey(stores, installation=installation, clock=clock)
+        self.noting = Noting(
+            stores,
+            logs=lambda: list(self._logs.values()),
+            reader=self._reader(OPERATIONS),
+            record=self._note_all,
+            now=self.now,
+            clock=clock,
+        )
         self._clock_throttle = Throttle(clock)
         self._rounds = Rounds(
             self.integrity,
             steps=ClockSteps(clock),
+            note_once=self.noting.note_once,
             is_busy=self._is_busy,
             on_step=self._on_clock_step,
             on_bug=self._on_bug,
@@ -114,6 +126,7 @@ class Platform:
             self.brakes.load()
         except AtpError as error:  # a trail that cannot be read takes no acts either
             self.lines.write("error", "brakes_unknown", reason=str(error))
+        self._introduce()
         self.pipeline.start()
         self.committer.start()
         self._rounds.start()
@@ -146,7 +159,10 @@ class Platform:
         parked: Sequence[Parked] = (),
         expect: Mapping[str, int] | None = None,
     ) -> "Future[Outcome]":
-        """Queue events for the next group commit; the future is done when they are durable or refused."""
+        """Queue events for the next group commit; the future is done when they are durable or refused.
+
+        `expect` as `Request` has it; see `acts.expectation` for one that may reach far back.
+        """
         check_may(by, "ingest", tenant)
         self._log(tenant)
         self._check_open(tenant)
@@ -159,8 +175,7 @@ class Platform:
 
     def note(self, event: Event) -> "Future[Outcome]":
         """Write an act down in the operators' own trail; the future is done when that is durable."""
-        self._check_open(OPERATIONS)
-        return self.committer.submit(Request(OPERATIONS, PLATFORM, [prepare_event(event)]))
+        return self._note_all([event])
 
     # --- events out
 
@@ -297,6 +312,23 @@ class Platform:
                 raise
             return made
         return log
+
+    def _note_all(self, events: Sequence[Event]) -> "Future[Outcome]":
+        """Write what the platform itself has to say into the operators' own trail, all or none."""
+        self._check_open(OPERATIONS)
+        return self.committer.submit(Request(OPERATIONS, PLATFORM, [prepare_event(event) for event in events]))
+
+    def _introduce(self) -> None:
+        """Let the operators' log name the installation and its evidence key, before anything else is written there."""
+        if OPERATIONS not in self._logs:
+            return
+        try:
+            self.installation_key.make()
+            event = self.installation_key.announcement(self._reader(OPERATIONS), at=self.now())
+            if event is not None:
+                self.note(event)
+        except AtpError as error:  # a trail that is stopped is told at the next start
+            self.lines.write("error", "installation_unnamed", reason=str(error))
 
     def _announce(self, tenant: str, event: Event) -> "Future[Outcome]":
         """Write an act that changes what a tenant's log means into that log."""

@@ -1,4 +1,4 @@
-"""The one thread of low priority: it looks at the clock, and lets the platform verify itself a step at a time."""
+"""The one thread of low priority: it looks at the clock, notes new checkpoints, and lets the platform verify itself."""
 
 import threading
 import time
@@ -18,6 +18,7 @@ class Rounds:
     """Runs until it is stopped. After each step it sleeps so long that steps take `INTEGRITY_SHARE_MAX` of a core.
 
     `is_busy` puts a step off, for `INTEGRITY_BUSY_SECONDS_MAX` at most; `on_step` is told of a clock that was set.
+    `note_once` is called about once a second, and what it raises leaves the rest of the work alone.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class Rounds:
         integrity: Integrity,
         *,
         steps: ClockSteps,
+        note_once: Callable[[], object],
         is_busy: Callable[[], bool],
         on_step: Callable[[float], None],
         on_bug: Callable[[Exception], None],
@@ -32,11 +34,13 @@ class Rounds:
     ) -> None:
         self._integrity = integrity
         self._steps = steps
+        self._note_once = note_once
         self._is_busy = is_busy
         self._on_step = on_step
         self._on_bug = on_bug
         self._lines = lines
         self._ending = threading.Event()
+        self._note_at = 0.0
         self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
 
@@ -66,6 +70,7 @@ class Rounds:
         """One look and at most one step; the seconds to sleep after it."""
         if seconds := self._steps.look():
             self._on_step(seconds)
+        self._note()
         began = time.monotonic()
         if self._is_busy():
             self._busy_since = self._busy_since or began
@@ -75,3 +80,15 @@ class Rounds:
         if not self._integrity.step():
             return _LOOK_SECONDS
         return max(_PAUSE_SECONDS_MIN, (time.monotonic() - began) * (1 / INTEGRITY_SHARE_MAX - 1))
+
+    def _note(self) -> None:
+        """Note new checkpoints. A trail that does not take them now gets them later, and others say what is wrong."""
+        now = time.monotonic()
+        if now < self._note_at:
+            return
+        self._note_at = now + _LOOK_SECONDS
+        try:
+            self._note_once()
+        except AtpError as error:
+            self._lines.write("error", "loop_waits", loop="noting", reason=str(error))
+            self._note_at = now + INTEGRITY_BUSY_SECONDS_MAX

@@ -27,6 +27,8 @@ VERBS = {
     "key": "Create, list and revoke API keys.",
     "integrity": "Let the server verify its logs; freeze exports and erasure.",
     "maintenance": "Refuse events for a while.",
+    "act": "Show an act of an operator; settle what nobody told.",
+    "spool": "Look at what waits on this machine for a server.",
     "rebuild": "Make views again from the logs.",
     "dlq": "Look at records that were parked.",
     "status": "Say how each log stands.",

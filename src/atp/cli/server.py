@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 
 import click
 
+from atp.app.machine import open_spool
 from atp.cli.output import Output
 from atp.client import Client
-from atp.errors import ForbiddenError, MalformedError, MissingError, UnauthorizedError
+from atp.errors import AtpError, ForbiddenError, MalformedError, MissingError, UnauthorizedError
+from atp.ops.deliver import deliver
 from atp.tenants.names import DEFAULT
+from atp.verify.remember import default_memory
 
 URL_DEFAULT = "http://127.0.0.1:8600"
 KEY_FILE_DEFAULT = Path("var/atp/root.key")
@@ -50,17 +53,38 @@ class Server:
         return Client(self.url, key=self.key, tries=tries, sleep=sleep)
 
 
-def connected(verb: Verb) -> Verb:
-    """Give a verb `--url`, `--key-file` and `--json`, and call it with the `server` that they mean."""
+def connected(verb: Verb, *, delivers_first: bool = True) -> Verb:
+    """Give a verb `--url`, `--key-file` and `--json`, and call it with the `server` that they mean.
+
+    What waits on this machine for that server is delivered before.
+    """
 
     @url_option
     @key_file_option
     @json_option
     @functools.wraps(verb)
     def call(url: str, key_file: Path | None, is_json: bool, **given: object) -> int | None:
-        return verb(find_server(url, key_file=key_file, output=Output(is_json)), **given)
+        server = find_server(url, key_file=key_file, output=Output(is_json))
+        if delivers_first:
+            deliver_first(server)
+        return verb(server, **given)
 
     return call
+
+
+def deliver_first(server: Server) -> None:
+    """Deliver what waits before a command does its own; whatever prevents it is said, and the command goes on.
+
+    Costs looking for a file where nothing waits.
+    """
+    spool = open_spool(server.url, tell=server.output.note)
+    try:
+        if spool.waiting():
+            with server.client(tries=1) as client:
+                count = deliver(spool, client, default_memory())
+            server.output.note(f"note: {count} records that waited on this machine are delivered")
+    except AtpError as error:
+        server.output.note(f"warning: {error}")
 
 
 def find_server(url: str, *, key_file: Path | None, output: Output) -> Server:

@@ -3,7 +3,7 @@
 Each request is all or nothing; a request that is refused takes nothing from the others of its group.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -138,7 +138,7 @@ def append(
 
 def _take(request: Request, tail: _Tail, store: EventStore, clock: Clock) -> Outcome:
     """Add one request to its log's tail, or raise and leave the tail as it was."""
-    _check_expected(request.expect, tail)
+    _check_expected(request, tail)
     found = store.find(request.tenant, [event.id for event in request.events if event.id])
     head = entry_head(received_at=format_instant(tail.received_at), by=request.by)
     mark = len(tail.entries)
@@ -235,10 +235,14 @@ def parked_record(body: bytes, reason: str, *, parked_at: str) -> Parked:
     return Parked(key=leaf_hash(body).hex(), reason=reason, body=body, parked_at=parked_at)
 
 
-def _check_expected(expect: Mapping[str, int], tail: _Tail) -> None:
-    """ConflictError when a resource has a newer entry. Costs a scan of the entries after the expected index."""
-    for resource, known in expect.items():
-        newest = _newest(resource, known, tail)
+def _check_expected(request: Request, tail: _Tail) -> None:
+    """ConflictError when a resource has a newer entry, but for the request's own events, which it may send again.
+
+    Costs a scan of the entries after the expected index.
+    """
+    own = {event.id for event in request.events if event.id}
+    for resource, known in request.expect.items():
+        newest = _newest(resource, known, own, tail)
         if newest > known:
             raise ConflictError(
                 f"could not record the act: {resource} has a newer entry, index {newest}",
@@ -246,20 +250,20 @@ def _check_expected(expect: Mapping[str, int], tail: _Tail) -> None:
             )
 
 
-def _newest(resource: str, known: int, tail: _Tail) -> int:
+def _newest(resource: str, known: int, own: Container[str], tail: _Tail) -> int:
     mark = b'"resource":{"id":%b' % msgspec.json.encode(resource)
     newest = known
     for start in range(known + 1, tail.first_index, _SCAN_ENTRIES):
         stop = min(start + _SCAN_ENTRIES, tail.first_index)
         for offset, entry in enumerate(tail.reader.durable(start, stop)):
-            if mark in entry and _resource(entry) == resource:
+            if mark in entry and _is_news(entry, resource, own):
                 newest = start + offset
     for offset, entry in enumerate(tail.entries):
-        if mark in entry and _resource(entry) == resource:
+        if mark in entry and _is_news(entry, resource, own):
             newest = tail.first_index + offset
     return newest
 
 
-def _resource(entry: bytes) -> str | None:
-    resource = read_event(entry)[1].resource
-    return resource.id if resource else None
+def _is_news(entry: bytes, resource: str, own: Container[str]) -> bool:
+    event = read_event(entry)[1]
+    return event.resource is not None and event.resource.id == resource and event.id not in own

@@ -150,6 +150,12 @@ def read_mark(event: Event) -> tuple[Mark | None, dict[str, Any]]:
     return mark, {name: value for name, value in data.items() if name not in RESERVED}
 
 
+def is_of(act: str, event: Event) -> bool:
+    """Whether an event is of the act of this id."""
+    mark, _ = read_mark(event)
+    return mark is not None and mark.act == act
+
+
 def check_may_intend(act: Act, step: str) -> None:
     """ConflictError unless the step may begin now: never twice when it is done, and not again while nobody knows."""
     if act.ended_at is not None:
@@ -198,9 +204,11 @@ def _begun(told: Told, mark: Mark) -> Act:
 
 
 def _person(told: Told) -> Person:
-    """Who acted: whoever held the key, unless the event comes out of a spool that another one delivered."""
-    actor, is_spooled = told.event.actor, is_from_spool(told.event)
-    return Person(told.by, True) if told.by and not is_spooled else Person(actor.id, actor.type == "person")
+    """Who acted: whoever held the key. An event out of a spool was delivered by anyone, and no server saw its actor."""
+    actor = told.event.actor
+    if is_from_spool(told.event):
+        return Person(actor.id, False)
+    return Person(told.by, True) if told.by else Person(actor.id, actor.type == "person")
 
 
 def is_from_spool(event: Event) -> bool:

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Annotated
 
 import msgspec
 
 from atp.client import Client, log_path
 from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
 from atp.limits import SPOOL_GROUP_LINES, TILE_WIDTH
-from atp.log.append import Receipt
 from atp.log.event import read_entry
 from atp.merkle.entries import decode_entries
-from atp.merkle.hashes import leaf_hash
+from atp.merkle.hashes import SIZE_MAX, leaf_hash
 from atp.merkle.proofs import check_inclusion, prove_inclusion
 from atp.merkle.tiles import EntryBundle, Tile, tile_width
 from atp.ops.spool import check_spool
@@ -19,6 +19,14 @@ from atp.ops.waiting import Spool
 from atp.ops.watch import Seen, Watched, compare, published
 from atp.tenants.names import OPERATIONS
 from atp.verify.remember import Memory
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """Where the server says that a record stands; nothing of it is believed before it is proven."""
+
+    id: str
+    index: Annotated[int, msgspec.Meta(ge=0, le=SIZE_MAX)]
+    leaf_hash: str
 
 
 class _Answer(msgspec.Struct):

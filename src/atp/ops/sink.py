@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -19,9 +19,9 @@ from atp.errors import (
 )
 from atp.limits import SERVER_REST_SECONDS
 from atp.log.event import Event
-from atp.ops.act import Person, Told
+from atp.ops.act import Person, Told, is_of
 from atp.ops.deliver import deliver, see_log
-from atp.ops.spool import BEGIN, read_record
+from atp.ops.spool import read_record
 from atp.ops.waiting import Spool
 from atp.ports.clock import Clock
 from atp.tenants.names import OPERATIONS
@@ -29,7 +29,14 @@ from atp.verify.remember import Memory
 
 _AWAY = (UnavailableError, ServerBugError, TamperedError)
 """A log that contradicts what was seen of it is as good as none: what happens meanwhile is kept on this machine."""
+_PLACE = ("index", "received_at", "by", "sealed")
+"""Members of an answered event that are not its sender's."""
 _PAGE_EVENTS = 1_000
+_PUBLISH_SECONDS = 2
+"""That an event may take to be found by whoever asks for the act next; usually it is a twentieth of a second."""
+
+
+T = TypeVar("T")
 
 
 class Sink(Protocol):
@@ -79,27 +86,16 @@ class ServerThenSpool:
         """
         if self._client is not None and self._is_due():
             try:
-                return Person(str(self._client.get("/v1/caller").json()["person"]), is_bound=True)
+                return Person(_decoded(self._client.get("/v1/caller").body, _Caller).person, is_bound=True)
             except (*_AWAY, MalformedError) as error:
                 self._leave(error)
         return Person(self._user, is_bound=False)
 
     def write(self, event: Event, *, expect: Mapping[str, int], is_outcome: bool) -> None:
         """See Sink."""
-        reason = "no server is known"
-        if self._client is not None:
-            reason = "the server did not answer just now"
-            if self._is_due():
-                try:
-                    return self._send(self._client, event, expect)
-                except _AWAY as error:
-                    reason = str(error)
-                    self._leave(error)
-                except AtpError as error:
-                    if not is_outcome:
-                        raise
-                    reason = str(error)
-                    self._tell(f"note: {error}")
+        reason = self._try_server(event, expect, is_outcome=is_outcome)
+        if reason is None:
+            return
         if expect:
             raise UnavailableError(
                 f"could not begin {event.action}: only the server knows whether {', '.join(expect)} is as expected, "
@@ -107,28 +103,52 @@ class ServerThenSpool:
                 hint="try again when it answers",
             )
         self._write_here(event, reason)
-        return None
 
     def told(self, act: str) -> list[Told]:
-        """Every event that may be of an act, from the server's log and then from the spool. MissingError: no server."""
-        found = list(self._asked(self._client, act)) if self._client else []
+        """Every event of an act that is published, and then what waits on this machine; only that, which is said, when
+        the server does not answer.
+
+        Costs a query, and reading the spool.
+        """
+        found = list[Told]()
+        try:
+            found = self._asked(self._client, act) if self._client else []
+        except _AWAY as error:
+            self._tell(f"warning: what the server knows of {act} is left out: {error}")
         here = [Told(read_record(line).event) for line in self._spool.waiting()]
-        return [*found, *(one for one in here if one.event.action != BEGIN)]
+        return [one for one in (*found, *here) if is_of(act, one.event)]
 
     def _asked(self, client: Client, act: str) -> list[Told]:
         found, cursor = list[Told](), None
         while True:
             query = {"text": act, "order": "index", "limit": _PAGE_EVENTS, "cursor": cursor}
-            page = client.get(tenant_path(OPERATIONS, "events"), query).body
-            read = _read_page(page)
-            found += [_told(row) for row in read.events]
-            cursor = read.next
+            page = _decoded(client.get(tenant_path(OPERATIONS, "events"), query).body, _Page)
+            found += [_told(row) for row in page.events]
+            cursor = page.next
             if cursor is None:
                 return found
 
+    def _try_server(self, event: Event, expect: Mapping[str, int], *, is_outcome: bool) -> str | None:
+        """None when the server took the event; else why it did not, where that is no reason to refuse the act."""
+        if self._client is None:
+            return "no server is known"
+        if not self._is_due():
+            return "the server did not answer just now"
+        try:
+            self._send(self._client, event, expect)
+        except _AWAY as error:
+            self._leave(error)
+            return str(error)
+        except AtpError as error:
+            if not is_outcome:
+                raise
+            self._tell(f"note: {error}")
+            return str(error)
+        return None
+
     def _send(self, client: Client, event: Event, expect: Mapping[str, int]) -> None:
         self._deliver(client)
-        query = {"expect": msgspec.json.encode(expect).decode() if expect else None}
+        query = {"expect": msgspec.json.encode(expect).decode() if expect else None, "wait": _PUBLISH_SECONDS}
         client.send([msgspec.json.encode(event)], tenant=OPERATIONS, query=query)
 
     def _deliver(self, client: Client) -> None:
@@ -178,6 +198,10 @@ class ServerThenSpool:
         self._tell(f"note: what happens is written down on this machine: {error}")
 
 
+class _Caller(msgspec.Struct):
+    person: str
+
+
 class _Page(msgspec.Struct):
     events: list[msgspec.Raw]
     next: str | None
@@ -188,15 +212,15 @@ class _Place(msgspec.Struct):
     by: str
 
 
-def _read_page(body: bytes) -> _Page:
+def _decoded(body: bytes | msgspec.Raw, shape: type[T]) -> T:
+    """What the server says, in the shape that it has to have. MalformedError."""
     try:
-        return msgspec.json.decode(body, type=_Page)
-    except msgspec.MsgspecError as error:
-        raise MalformedError(f"could not read the events of the act: {error}", hint="check the URL") from None
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(f"could not read the answer: {error}", hint="check the URL") from None
 
 
 def _told(row: msgspec.Raw) -> Told:
-    members = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
-    place = msgspec.json.decode(row, type=_Place)
-    own = {name: value for name, value in members.items() if name not in ("index", "received_at", "by", "sealed")}
-    return Told(msgspec.json.decode(msgspec.json.encode(own), type=Event), place.by, place.index)
+    members, place = _decoded(row, dict[str, msgspec.Raw]), _decoded(row, _Place)
+    own = {name: value for name, value in members.items() if name not in _PLACE}
+    return Told(_decoded(msgspec.json.encode(own), Event), place.by, place.index)

@@ -1,4 +1,4 @@
-"""Signing keys of the logs and the list of who may knock."""
+"""Signing keys of the logs and of the installation, and the list of who may knock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +30,13 @@ class KeyStore(Protocol):
 
     def put_log_keys(self, tenant: str, keys: Sequence[str]) -> None:
         """Replace the signing keys of a log, durably and atomically."""
+
+    def evidence_key(self) -> str:
+        """The private key that signs statements of this installation, `PRIVATE+KEY+…`. MissingError before the first
+        `put_evidence_key`."""
+
+    def put_evidence_key(self, key: str) -> None:
+        """Replace that key, durably and atomically."""
 
     def api_keys(self) -> list[ApiKey]:
         """Every key that was ever issued."""
