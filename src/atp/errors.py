@@ -86,8 +86,6 @@ class InvalidError(RefusedError):
 class DeclaredError(InvalidError):
     """A file that people write is wrong; `faults` has every place, in the order of the file."""
 
-    code = "invalid_declaration"
-
     def __init__(self, sentence: str, *, faults: Sequence[Fault]) -> None:
         super().__init__(sentence, hint="each place is named, with its next move")
         self.faults = tuple(faults)

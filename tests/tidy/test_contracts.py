@@ -34,6 +34,10 @@ def test_imports_follow_the_map_of_the_house() -> None:
         ("adapters/rebel.py", "atp.adapters.memory", "Adapters are strangers"),
         ("tenants/rebel.py", "starlette", "No framework below the doors and adapters"),
         ("verify/rebel.py", "atp.tenants", "The verifier trusts nobody"),
+        ("ops/rebel.py", "atp.errors", "Acts"),
+        ("ops/declaration/rebel.py", "atp.errors", "Declaration"),
+        ("ops/estate/declare/rebel.py", "atp.ops.estate.evidence", "Triad"),
+        ("ops/estate/evidence/rebel.py", "jinja2", "No framework below the doors and adapters"),
     ],
 )
 def test_an_import_against_the_map_is_caught(tmp_path: Path, module: str, imported: str, contract: str) -> None:

@@ -214,6 +214,10 @@ def test_what_was_read_is_written_so_that_it_reads_the_same() -> None:
         assert parse_estate(json.dumps(plain(estate)).encode(), file="estate.json") == estate
 
 
+def test_a_thing_may_be_called_after_a_secret() -> None:
+    assert faults(small(("sell: [web", "reset-password: [web"), ("services:", "services:\n  token: {}"))) == []
+
+
 def test_nothing_is_taken_for_what_it_is_not() -> None:
     """YAML 1.1 reads these as a truth value and as a number in base 60; a text is a text here."""
     estate = parse_estate(small(("name: Small", "name: no"), ("/srv/drill", "09:30")), file="estate.yaml")

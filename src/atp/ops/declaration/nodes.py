@@ -186,7 +186,7 @@ class _Composer:
             if key.text in keys:
                 line = keys[key.text].line
                 self._faults.add(key.place, inner, f"the key stands twice, first in line {line}", hint="keep one")
-            elif is_secret_name(key.text) and self._is_literal(value):
+            elif is_secret_name(key.text) and isinstance(value, Text) and value.text:
                 self._faults.add(value.place, inner, "it holds a secret as a literal", hint=_REFERENCE)
                 value = Broken(value.place)
             keys.setdefault(key.text, key.place)
@@ -201,10 +201,6 @@ class _Composer:
             self._faults.add(node.place, member_field(field, "?"), "a key is no text", hint="put it in quotes")
             return None
         return node
-
-    @staticmethod
-    def _is_literal(value: Node) -> bool:
-        return isinstance(value, Items) or (isinstance(value, Text) and value.text != "")
 
     def _place_of(self, position: int) -> Place:
         before = self._text[:position]

@@ -15,7 +15,6 @@ from msgspec import UNSET, inspect
 
 from atp.ops.declaration.durations import parse_duration, parse_instant
 from atp.ops.declaration.faults import Faults, Place
-from atp.ops.declaration.kinds import NAME
 from atp.ops.declaration.nodes import Broken, Items, Members, Node, Text, member_field, parse_yaml
 
 REFERS = "refers"
@@ -197,18 +196,19 @@ class _Reader:
             value = _convert(node.text, kind)
         except ValueError as error:
             return self._refuse(node.place, field, f"it {error}", hint=wanted.hint)
-        return self._known(node, wanted, field) if wanted.refers else value
+        if wanted.refers:
+            self._check_known(node, wanted, field)
+        return value
 
-    def _known(self, node: Text, wanted: _Wanted, field: str) -> Any:
+    def _check_known(self, node: Text, wanted: _Wanted, field: str) -> None:
+        """Tell of a name that nobody has; it is kept, so that rules find what else is wrong."""
         names = [name for section in wanted.refers for name in self._names.get(section, ())]
         if node.text in names:
-            return node.text
+            return
         where = " or ".join(wanted.refers)
         close = get_close_matches(node.text, names, n=1)
         hint = f"did you mean {close[0]}?" if close else f"name one of {where}, or add it there"
-        # A name that has the shape of one may be shown; anything else might be a secret in the wrong place.
-        shown = node.text if re.fullmatch(NAME, node.text) else "that name"
-        return self._refuse(node.place, field, f"{shown} is not among {where}", hint=hint)
+        self._faults.add(node.place, field, f"{node.text} is not among {where}", hint=hint)
 
 
 def _convert(text: str, kind: inspect.Type) -> Any:
@@ -233,7 +233,8 @@ def _convert(text: str, kind: inspect.Type) -> Any:
 
 
 def _checked(text: str, kind: inspect.StrType) -> str:
-    if kind.min_length and len(text.strip()) < kind.min_length:
+    text = text.strip()  # a block ends with a line break that nobody means
+    if kind.min_length and len(text) < kind.min_length:
         raise ValueError("is empty")
     if kind.max_length is not None and len(text) > kind.max_length:
         raise ValueError(f"is longer than {kind.max_length:,} characters")

@@ -1,0 +1,75 @@
+"""What the operators' trail says of backups and drills, asked of a server; without one it is unknown."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from atp import limits
+from atp.cli.output import Output
+from atp.cli.query import ask
+from atp.cli.server import KEY_FILE_DEFAULT, find_key, find_server
+from atp.cli.trust import watch
+from atp.client import Client
+from atp.errors import UnavailableError
+from atp.log.event import parse_instant
+from atp.ops.estate.evidence.proofs import ACTIONS, UNKNOWN, Evidence, Fact, fold
+from atp.tenants.names import OPERATIONS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was learned, and why nothing was; `reason` is empty when the trail was read."""
+
+    evidence: Evidence
+    reason: str = ""
+
+
+def read_evidence(
+    datasets: Iterable[str], *, url: str, key_file: Path | None, output: Output, now: datetime, is_offline: bool
+) -> Asked:
+    """The evidence of some datasets up to `now`, from the tenant `operations` of a server.
+
+    Unknown, with the reason, without a key or when nobody answers; other refusals are raised. Three questions a
+    dataset; of each kind the newest `limits.PAGE_EVENTS_MAX` events count.
+    """
+    if is_offline:
+        return Asked(UNKNOWN, "no server was asked")
+    if find_key(key_file, output) is None:
+        return Asked(UNKNOWN, f"there is no key in ATP_API_KEY, nor a file {KEY_FILE_DEFAULT}")
+    server = find_server(url, key_file=key_file, output=output)
+    try:
+        with server.client(tries=1) as client:
+            facts = [fact for dataset in datasets for fact in _facts(client, dataset, now)]
+        watch(server, OPERATIONS)
+    except UnavailableError as error:
+        return Asked(UNKNOWN, str(error).removesuffix(f" (hint: {error.hint})"))
+    return Asked(fold(facts, now=now))
+
+
+def _facts(client: Client, dataset: str, now: datetime) -> Iterator[Fact]:
+    until = (now + timedelta(microseconds=1)).isoformat()
+    for action in ACTIONS:
+        question: dict[str, str | None] = {"action": action, "resource": dataset, "until": until}
+        page = ask(client, OPERATIONS, limits.PAGE_EVENTS_MAX, question)
+        yield from map(_fact, page.events)
+
+
+def _fact(raw: msgspec.Raw) -> Fact:
+    event = msgspec.json.decode(raw)
+    received_at = parse_instant(event["received_at"])
+    # A sender that tells late is believed, one that tells of the future is not.
+    happened_at = min(received_at, parse_instant(event.get("time") or event["received_at"]))
+    at = _EPOCH + timedelta(microseconds=happened_at)
+    return Fact(at, event["action"], event["resource"]["id"], event.get("data"), _who(event))
+
+
+def _who(event: dict[str, Any]) -> str:
+    """The actor; and whose key sent it, when that is somebody else."""
+    actor, by = str(event["actor"]["id"]), str(event.get("by") or "")
+    return actor if by in ("", actor) else f"{actor} (sent by {by})"

@@ -1,0 +1,181 @@
+"""What the copies of a dataset are worth: fresh, isolated, immutable, encrypted, read back, enough of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from atp.ops.declaration.durations import about, format_duration
+from atp.ops.estate.declare.values import Backup, Dataset, Estate, Repository
+from atp.ops.estate.evidence.finding import Colour, Finding
+from atp.ops.estate.evidence.proofs import Proofs, Stored
+
+_SECRETIVE = ("confidential", "restricted")
+WANTED = {"copies": 3, "media": 2, "offsite": 1, "immutable": 1}
+_LOCK_COLOURS: dict[str, Colour] = {"compliance": "green", "governance": "amber", "local": "amber", "none": "red"}
+NOT_RECORDED = "nothing is recorded"
+NOT_READ = "the operators' trail was not read"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A dataset with what is declared and what is known of it; `is_read` tells whether the trail was read at all."""
+
+    name: str
+    dataset: Dataset
+    estate: Estate
+    proofs: Proofs
+    is_read: bool
+    now: datetime
+
+    def repositories(self) -> Mapping[str, Repository]:
+        """The repositories that copies go to, by name."""
+        backup = self.dataset.backup
+        names = (backup.repository, *backup.copies_in) if backup else ()
+        return {name: self.estate.repositories[name] for name in names}
+
+    def copies(self) -> Mapping[str, Stored]:
+        """The newest copy in each of them; copies elsewhere do not count."""
+        return {name: self.proofs.copies[name] for name in self.repositories() if name in self.proofs.copies}
+
+    def finding(self, colour: Colour, check: str, sentence: str, next_move: str = "") -> Finding:
+        """An answer about this dataset."""
+        return Finding(colour, f"dataset {self.name}", check, sentence, next_move)
+
+    def unknown(self, check: str, what: str, next_move: str) -> Finding:
+        """Nothing is known of it: grey, whatever is declared."""
+        reason = NOT_RECORDED if self.is_read else NOT_READ
+        return self.finding("grey", check, f"{what} is unknown: {reason}", next_move)
+
+    def edit(self, field: str) -> str:
+        """The next move that changes the file."""
+        return f"edit estate.yaml: datasets.{self.name}.{field}"
+
+
+def copy_findings(subject: Subject) -> Iterator[Finding]:
+    """All answers about the copies of a dataset; one alone when it has none."""
+    backup = subject.dataset.backup
+    if backup is None:
+        yield subject.finding("red", "backup", "it has no backup", subject.edit("backup: {repository: ..., ...}"))
+        return
+    yield subject.finding("green", "backup", f"it is copied to {backup.repository}")
+    yield _freshness(subject)
+    yield _isolation(subject)
+    yield _immutability(subject, backup)
+    yield _encryption(subject, backup)
+    yield _read_back(subject, backup)
+    yield _rule_of_copies(subject, backup)
+
+
+def _freshness(subject: Subject) -> Finding:
+    newest = max(subject.copies().values(), key=lambda copy: copy.point_at, default=None)
+    rpo = subject.dataset.rpo
+    run = f"atp backup run {subject.name}"
+    if newest is None:
+        return subject.unknown("fresh", "the age of the newest copy", run)
+    age = subject.now - newest.point_at
+    failed_at = subject.proofs.failed_backup_at
+    told = f"the newest copy reaches to {about(age)} ago"
+    if rpo is None:
+        return subject.finding("amber", "fresh", f"{told}, and no RPO says whether that will do", subject.edit("rpo"))
+    told = f"{told}, the RPO is {format_duration(rpo)}"
+    if age > rpo:
+        return subject.finding("red", "fresh", told, run)
+    if failed_at is not None and failed_at > newest.made_at:
+        return subject.finding("amber", "fresh", f"{told}, and the last backup failed", run)
+    return subject.finding("green", "fresh", told)
+
+
+def _isolation(subject: Subject) -> Finding:
+    lies_in = subject.dataset.environments or subject.estate.environments
+    found = subject.repositories()
+    isolated = [name for name, one in found.items() if set(lies_in) <= set(one.isolated_from)]
+    verify = f"atp backup verify {subject.name}"
+    if not isolated:
+        where = ", ".join(lies_in)
+        move = f"edit estate.yaml: repositories: add one that is isolated_from {where}, and name it in backup"
+        return subject.finding("red", "isolation", f"no copy is isolated from {where}", move)
+    answers = {name: subject.proofs.isolated[name] for name in isolated if name in subject.proofs.isolated}
+    if any(answers.values()):
+        proven = ", ".join(name for name, answer in answers.items() if answer)
+        return subject.finding("green", "isolated", f"the keys of production could not change {proven} when they tried")
+    if answers:
+        told = f"the keys of production can change {', '.join(answers)}"
+        return subject.finding("red", "isolated", told, "take that right from them, then " + verify)
+    return subject.unknown("isolated", f"isolation of {', '.join(isolated)}", verify)
+
+
+def _immutability(subject: Subject, backup: Backup) -> Finding:
+    found = subject.repositories()
+    locked = {name: one.lock for name, one in found.items() if one.lock != "none"}
+    verify = f"atp backup verify {subject.name}"
+    if not locked:
+        move = f"edit estate.yaml: repositories.{backup.repository}.lock, after locking the store"
+        return subject.finding("red", "lock", "no copy is locked: whoever takes the key removes them all", move)
+    answers = {name: subject.proofs.immutable[name] for name in locked if name in subject.proofs.immutable}
+    proven = [name for name, answer in answers.items() if answer]
+    if proven:
+        strongest = min(proven, key=lambda name: list(_LOCK_COLOURS).index(locked[name]))
+        colour = _LOCK_COLOURS[locked[strongest]]
+        told = f"removal from {strongest} was tried and refused; its lock is {locked[strongest]}"
+        return subject.finding(
+            colour, "immutable", told, "" if colour == "green" else "lock one store in compliance mode"
+        )
+    if answers:
+        return subject.finding("red", "immutable", f"removal from {', '.join(answers)} was tried, and done", verify)
+    return subject.unknown("immutable", f"whether the lock of {', '.join(locked)} holds", verify)
+
+
+def _encryption(subject: Subject, backup: Backup) -> Finding:
+    kind, copies, run = subject.dataset.classification, subject.copies(), f"atp backup run {subject.name}"
+    weak: Colour = "red" if kind in _SECRETIVE else "amber"
+    if not backup.recipients:
+        told = f"its copies are encrypted to nobody, and it is {kind}"
+        return subject.finding(weak, "recipients", told, subject.edit("backup.recipients: [age1...]"))
+    if bare := [name for name, copy in copies.items() if copy.encrypted is False]:
+        return subject.finding(weak, "encrypted", f"the newest copy in {', '.join(bare)} is not encrypted", run)
+    if not copies or any(copy.encrypted is None for copy in copies.values()):
+        return subject.unknown("encrypted", "whether the newest copies are encrypted", run)
+    places = sorted({copy.key_at for copy in copies.values() if copy.key_at})
+    if not places:
+        told = "the newest copies are encrypted; where the key lies is not recorded"
+        return subject.finding("amber", "encrypted", told, "record where the private key lies, apart from the copies")
+    return subject.finding("green", "encrypted", f"the newest copies are encrypted; the key lies {', '.join(places)}")
+
+
+def _read_back(subject: Subject, backup: Backup) -> Finding:
+    read_at, failed_at = subject.proofs.read_back_at, subject.proofs.failed_read_back_at
+    verify = f"atp backup verify {subject.name}"
+    if failed_at is not None and (read_at is None or failed_at > read_at):
+        ago = about(subject.now - failed_at)
+        return subject.finding(
+            "red", "verified", f"a copy was read back {ago} ago, and is not what was written", verify
+        )
+    if read_at is None:
+        return subject.unknown("verified", "whether a copy can be read back", verify)
+    age, period = subject.now - read_at, backup.verify_every
+    told = f"a copy was read back whole {about(age)} ago, due every {format_duration(period)}"
+    return subject.finding("green" if age <= period else "amber", "verified", told, "" if age <= period else verify)
+
+
+def _rule_of_copies(subject: Subject, backup: Backup) -> Finding:
+    """3-2-1-1-0: three copies, the living data among them, on two media, one elsewhere, one immutable, no errors."""
+    proofs, found, copies = subject.proofs, subject.repositories(), subject.copies()
+    drill = proofs.drill
+    if not copies or drill is None:
+        missing = "how many copies there are" if not copies else "whether the copies can be restored"
+        return subject.unknown("3-2-1-1-0", missing, f"atp drill run {subject.name}")
+    reach = max(2 * backup.schedule, subject.dataset.rpo or backup.schedule)
+    held = {name: found[name] for name, copy in copies.items() if subject.now - copy.point_at <= reach}
+    counted = {
+        "copies": 1 + len(held),
+        "media": len({"directory", *(one.kind for one in held.values())}),  # the living data is on a disk
+        "offsite": sum(one.offsite for one in held.values()),
+        "immutable": sum(proofs.immutable.get(name, False) for name in held),
+    }
+    errors = 0 if drill.verdict == "pass" else max(1, len(drill.failed))
+    told = f"{'-'.join(map(str, counted.values()))}-{errors} of 3-2-1-1-0"
+    short = [name for name, wanted in WANTED.items() if counted[name] < wanted] + ["errors"] * (errors > 0)
+    if not short:
+        return subject.finding("green", "3-2-1-1-0", told)
+    move = f"atp drill run {subject.name}" if short == ["errors"] else subject.edit("backup.copies_in")
+    return subject.finding("amber", "3-2-1-1-0", f"{told}: {', '.join(short)} fall short", move)

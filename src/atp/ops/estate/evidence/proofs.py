@@ -1,0 +1,204 @@
+"""Events of the operators' trail -> what is known of each dataset.
+
+Three actions count, each on a resource whose id is the dataset's name; the event's actor is who did it. Their `data`
+(unknown fields are let be, instants are RFC 3339)::
+
+    backup.done      verdict      pass | fail | error | insufficient; only `pass` is a copy
+                     backup       the copy's id
+                     repository   where it lies: a name of the estate's `repositories`
+                     point_at     the last instant whose data is in it (absent: the event's time); a stream of changes
+                                  tells its progress by further events with the same `backup` and a later `point_at`
+                     encrypted    whether the bytes in the repository are encrypted
+                     key_at       where the private key lies
+    backup.verified  verdict, backup, repository as above
+                     read_back    whether the whole copy was read and its digests compared
+                     isolated     whether the keys of production failed to change it when they tried (absent: not tried)
+                     immutable    whether its removal before time was tried and refused (absent: not tried)
+    drill.done       verdict, backup, repository as above
+                     scenario     which loss was rehearsed
+                     rpo_seconds  from the last restored commit to the loss (absent: not measured)
+                     rto_seconds  from the loss to the last check passed (absent: not measured)
+                     failed       names of the checks that failed
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+BACKUP_DONE = "backup.done"
+BACKUP_VERIFIED = "backup.verified"
+DRILL_DONE = "drill.done"
+ACTIONS = (BACKUP_DONE, BACKUP_VERIFIED, DRILL_DONE)
+
+Verdict = Literal["pass", "fail", "error", "insufficient"]
+Aware = Annotated[datetime, Meta(tz=True)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+
+
+class Fact(NamedTuple):
+    """One event of the operators' trail, as far as it matters here."""
+
+    at: datetime
+    action: str
+    resource: str
+    data: Mapping[str, Any]
+    actor: str = ""
+
+
+class BackupDone(msgspec.Struct, frozen=True):
+    """`data` of `backup.done`."""
+
+    verdict: Verdict
+    backup: str
+    repository: str
+    point_at: Aware | None = None
+    encrypted: bool | None = None
+    key_at: str | None = None
+
+
+class BackupVerified(msgspec.Struct, frozen=True):
+    """`data` of `backup.verified`."""
+
+    verdict: Verdict
+    backup: str
+    repository: str
+    read_back: bool = False
+    isolated: bool | None = None
+    immutable: bool | None = None
+
+
+class DrillDone(msgspec.Struct, frozen=True):
+    """`data` of `drill.done`."""
+
+    verdict: Verdict
+    scenario: str
+    backup: str | None = None
+    repository: str | None = None
+    rpo_seconds: Seconds | None = None
+    rto_seconds: Seconds | None = None
+    failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """One drill: what was rehearsed, and what was achieved."""
+
+    at: datetime
+    by: str
+    verdict: Verdict
+    scenario: str
+    rpo: timedelta | None
+    rto: timedelta | None
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The newest copy in one repository, and the newest answer to each question about it; None is not known."""
+
+    backup: str
+    made_at: datetime
+    point_at: datetime
+    encrypted: bool | None = None
+    key_at: str | None = None
+
+
+@dataclass(slots=True)
+class Proofs:
+    """What is known of one dataset: by repository the newest copy and the newest answers; drills, oldest first."""
+
+    copies: dict[str, Stored] = field(default_factory=dict)
+    failed_backup_at: datetime | None = None
+    read_back_at: datetime | None = None
+    failed_read_back_at: datetime | None = None
+    isolated: dict[str, bool] = field(default_factory=dict)
+    immutable: dict[str, bool] = field(default_factory=dict)
+    drills: list[Drilled] = field(default_factory=list)
+
+    @property
+    def drill(self) -> Drilled | None:
+        """The newest drill, whatever came of it."""
+        return self.drills[-1] if self.drills else None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the trail says as of `read_at`; None when it was not read, so that nothing is known.
+
+    `unreadable` counts events whose `data` is not as documented: they prove nothing.
+    """
+
+    read_at: datetime | None = None
+    datasets: Mapping[str, Proofs] = field(default_factory=dict)
+    unreadable: int = 0
+
+    def of(self, dataset: str) -> Proofs:
+        """What is known of one dataset, perhaps nothing."""
+        return self.datasets.get(dataset) or Proofs()
+
+
+UNKNOWN = Evidence()
+
+
+def fold(facts: Iterable[Fact], *, now: datetime) -> Evidence:
+    """What the facts say, in whatever order they come; those after `now` and of other actions are left out.
+
+    Facts whose data cannot be read are counted and prove nothing. Sorts the facts: n log n.
+    """
+    datasets = dict[str, Proofs]()
+    unreadable = 0
+    for fact in sorted((one for one in facts if one.at <= now and one.action in ACTIONS), key=lambda one: one.at):
+        try:
+            _apply(datasets.setdefault(fact.resource, Proofs()), fact)
+        except msgspec.ValidationError:
+            unreadable += 1
+    return Evidence(now, datasets, unreadable)
+
+
+def _apply(proofs: Proofs, fact: Fact) -> None:
+    if fact.action == BACKUP_DONE:
+        _apply_backup(proofs, fact, msgspec.convert(fact.data, BackupDone))
+    elif fact.action == BACKUP_VERIFIED:
+        _apply_verified(proofs, fact, msgspec.convert(fact.data, BackupVerified))
+    else:
+        _apply_drill(proofs, fact, msgspec.convert(fact.data, DrillDone))
+
+
+def _apply_backup(proofs: Proofs, fact: Fact, done: BackupDone) -> None:
+    if done.verdict != "pass":
+        proofs.failed_backup_at = fact.at
+        return
+    # A copy cannot hold what had not happened yet when it was recorded.
+    point_at = min(done.point_at or fact.at, fact.at)
+    known = proofs.copies.get(done.repository)
+    if known is None or point_at >= known.point_at:
+        proofs.copies[done.repository] = Stored(done.backup, fact.at, point_at, done.encrypted, done.key_at)
+
+
+def _apply_verified(proofs: Proofs, fact: Fact, verified: BackupVerified) -> None:
+    if verified.isolated is not None:
+        proofs.isolated[verified.repository] = verified.isolated
+    if verified.immutable is not None:
+        proofs.immutable[verified.repository] = verified.immutable
+    if verified.verdict != "pass":
+        proofs.failed_read_back_at = fact.at
+    elif verified.read_back:
+        proofs.read_back_at = fact.at
+
+
+def _apply_drill(proofs: Proofs, fact: Fact, done: DrillDone) -> None:
+    rpo, rto = _length(done.rpo_seconds), _length(done.rto_seconds)
+    proofs.drills.append(Drilled(fact.at, fact.actor, done.verdict, done.scenario, rpo, rto, done.failed))
+
+
+def _length(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def scenarios_done(drills: Sequence[Drilled]) -> dict[str, datetime]:
+    """When each scenario last passed."""
+    return {drill.scenario: drill.at for drill in drills if drill.verdict == "pass"}
