@@ -39,7 +39,7 @@ class Workplace:
 def workplace(name: str, *, below: Path | None = None) -> Iterator[Workplace]:
     """The one room of this name. ConflictError while another run is in it; what a dead one left there is removed.
 
-    It is below that directory, or the one for temporary files (TMPDIR). It stays after a death, and is gone after an exception.
+    It is `below` a directory, that for temporary files (TMPDIR) by default; it stays after a death alone.
     """
     folder = _private((below or Path(tempfile.gettempdir())) / f"atp-backup-{os.geteuid()}") / name
     with held(folder, what=f"back up {name!r}: another run is at it"):
