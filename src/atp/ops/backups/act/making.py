@@ -21,6 +21,7 @@ from atp.ops.backups.act.parts import Parts, check_parts, read_parts, remove_bac
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.act.workplace import Workplace, writing
 from atp.ops.backups.declare import Declared
+from atp.ops.backups.evidence import Made
 from atp.ops.backups.format.contents import FORMAT as CONTENTS_FORMAT
 from atp.ops.backups.format.contents import Entry, Head, Tail, encode_line, path_text
 from atp.ops.backups.format.database import Copied, copy_database
@@ -49,18 +50,6 @@ class Observed:
     """Backups in the repository that nobody will finish, by id."""
 
     unfinished: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Made:
-    """What came of a run; `warnings` are sentences about what is not in it as one might expect."""
-
-    backup: str
-    manifest: Manifest | None = None
-    manifest_sha256: str = ""
-    entries: int = 0
-    total_bytes: int = 0
-    warnings: list[str] = field(default_factory=list)
 
 
 def new_backup_id(clock: Clock) -> str:
@@ -106,6 +95,7 @@ class Run:
     moved: Callable[[int], object]
     made: Made
     part_bytes_max: int = BACKUP_PART_BYTES_MAX
+    copied_to: list[str] = field(default_factory=list)
     _copied: Copied | None = None
     _consistent_at: datetime | None = None
     _data: list[Part] = field(default_factory=list)
@@ -251,6 +241,7 @@ class Run:
             assert self.made.manifest is not None
             target = self.repositories[name]
             replicate(self.made.manifest, self._repository, target, moved=self.moved)
+            self.copied_to.append(name)
             return {"repository": name, "lock": target.lock}
 
         return copy

@@ -1,31 +1,18 @@
 """Reading a backup back: without the key every stored byte, with it every file, held against both manifests."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 
 from atp.errors import AtpError, MissingError, RefusedError, TamperedError
 from atp.ops.backups.act.listing import Listed
 from atp.ops.backups.act.parts import Moved, check_parts, read_parts
+from atp.ops.backups.evidence import Verified
 from atp.ops.backups.format.archive import ArchiveReader, Member
 from atp.ops.backups.format.contents import ContentsReader, Entry, path_text
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
 from atp.ops.backups.format.stream import Plain
 from atp.ports.repository import Repository
-
-
-@dataclass(slots=True)
-class Verified:
-    """What was found. `faults` is empty when the backup can be believed, as far as it was looked at."""
-
-    backup: str
-    stored_bytes: int = 0
-    entries: int | None = None
-    faults: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    is_read_back: bool = False
-    is_immutable: bool | None = None
 
 
 def verify(

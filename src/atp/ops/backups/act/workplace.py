@@ -36,12 +36,12 @@ class Workplace:
 
 
 @contextmanager
-def workplace(name: str) -> Iterator[Workplace]:
+def workplace(name: str, *, below: Path | None = None) -> Iterator[Workplace]:
     """The one room of this name. ConflictError while another run is in it; what a dead one left there is removed.
 
-    It is below the directory for temporary files (TMPDIR). It stays after a death, and is gone after an exception.
+    It is `below` a directory, that for temporary files (TMPDIR) by default; it stays after a death alone.
     """
-    folder = _private(Path(tempfile.gettempdir()) / f"atp-backup-{os.geteuid()}") / name
+    folder = _private((below or Path(tempfile.gettempdir())) / f"atp-backup-{os.geteuid()}") / name
     with held(folder, what=f"back up {name!r}: another run is at it"):
         dead = None
         with suppress(FileNotFoundError):

@@ -62,6 +62,8 @@ def seal(chunks: Iterable[bytes], *, recipients: Sequence[Recipient], into: Sink
         pyrage.encrypt_io(source, target, list(recipients))
     except Exception as error:
         raise source.fault or target.fault or error from None
+    if target.fault is not None:  # pyrage writes its last buffer when it is dropped, and forgets what that raised
+        raise target.fault
 
 
 @contextmanager
