@@ -91,6 +91,16 @@ BACKUP_NAME_BYTES_MAX = 16 * 1024  # of the path of one file below its root: lon
 BACKUP_ORPHAN_SECONDS = 2 * 86_400  # after which a backup that nobody finished is removed
 BACKUP_WARNINGS_MAX = 20  # that are told one by one
 
+# Drills
+HEARTBEATS_MAX = 5_000  # that a dataset keeps: older ones are removed, of the ledger nothing is
+HEARTBEAT_LINE_BYTES_MAX = 1_024
+LEDGER_LINES_MAX = 10_000_000  # that are read of the ledger: 19 years of one a minute
+DRILL_ASK_SECONDS = 6 * 3_600  # that the questions to a restored copy may take
+DRILL_ANSWER_BYTES_MAX = 8 * 1024 * 1024
+DRILL_REACH_SECONDS = 2.0  # that the way out of the fence is tried
+DRILL_TOLD_CHARS_MAX = 500  # of one sentence in the evidence
+DRILL_ENVELOPE_BYTES_MAX = 1024 * 1024
+
 # Units of the log: C2SP tile width; frames are what the views index and what one decompression costs
 TILE_WIDTH = 256
 FRAME_ENTRIES = 64
