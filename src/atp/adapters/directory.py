@@ -13,8 +13,8 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import quote, unquote
 
 from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError, UnavailableError
@@ -65,12 +65,11 @@ class DirectoryRepository:
         check_key(name)
         aside = self._root / _ASIDE / f"{quote(name, safe='')}.{secrets.token_hex(8)}"
         with _told("store", name):
-            file = aside.open("xb")
+            file = aside.open("xb", buffering=0)  # what a buffer keeps would fail again when it is closed
         try:
             with file:
                 yield _File(file, name)
                 with _told("store", name):
-                    file.flush()
                     os.fsync(file.fileno())
             with _told("store", name):
                 self._name(aside, name, keep_until)
@@ -246,14 +245,16 @@ class DirectoryRepository:
 class _File:
     """The sink of one object."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: FileIO, name: str) -> None:
         self._file = file
         self._name = name
 
     def write(self, data: bytes, /) -> None:
         """See Sink."""
         with _told("store", self._name):
-            self._file.write(data)
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
 
 
 def _set_immutable(path: Path, *, is_immutable: bool) -> None:

@@ -45,13 +45,22 @@ class World:
     sink: ListSink = field(default_factory=ListSink)
     copies: Mapping[str, Repository] = field(default_factory=dict)
     retention: timedelta | None = RETENTION
+    private: str = field(init=False)
+    recipient: str = field(init=False)
 
     def __post_init__(self) -> None:
+        """Its key is in its folder, so that another process has the same."""
         self.repository = MemoryRepository(self.clock)
+        key = self.root / "KEY.txt"
+        if not key.exists():
+            key.write_text(f"{PRIVATE}\n{RECIPIENT}\n")
+        self.private, self.recipient = key.read_text().split()
 
     @property
     def declared(self) -> Declared:
-        return Declared("letters", self.kind, self.source, "vault", tuple(self.copies), (RECIPIENT,), self.retention)
+        return Declared(
+            "letters", self.kind, self.source, "vault", tuple(self.copies), (self.recipient,), self.retention
+        )
 
     def record(self, verb: str) -> Record:
         return begin("backup", verb, by=ALICE, sink=self.sink, clock=self.clock, resource="letters", settling="repeat")
@@ -76,7 +85,7 @@ class World:
         *,
         backup: str | None = None,
         replace: Path | None = None,
-        identity: str = PRIVATE,
+        identity: str | None = None,
         record: Record | None = None,
         moved: Callable[[int], object] = nothing,
     ) -> restoring.Restored:
@@ -88,7 +97,7 @@ class World:
             self.repository,
             listed.manifest,
             target,
-            parse_identities(identity),
+            parse_identities(identity or self.private),
             moved,
             restoring.Restored(listed.backup, str(place)),
         )
@@ -104,6 +113,11 @@ def portrait(root: Path) -> dict[bytes, tuple[object, ...]]:
             full = os.path.join(folder, name)
             found[os.path.relpath(full, base)] = _portrait(full)
     return found
+
+
+def inside(root: Path) -> dict[bytes, tuple[object, ...]]:
+    """The same without the directory itself, whose time tells that something was in it for a while."""
+    return {name: what for name, what in portrait(root).items() if name != b"."}
 
 
 def _portrait(full: bytes) -> tuple[object, ...]:
