@@ -18,7 +18,6 @@ from atp.ops.drills.act.telling import Around, figures
 from atp.ops.drills.declare import EVIDENCE, Declared, check_apart, plan
 from atp.ops.drills.evidence.event import event_of, statement_of
 from atp.ops.drills.evidence.figures import Done, Signed
-from atp.ops.drills.evidence.measure import UNFENCED
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.record import Recording, begin
 from atp.ops.sink import Sink
@@ -106,7 +105,7 @@ def _drilled(
 ) -> Done:
     act, clock = record.act.id, hands.clock
     steps = plan(declared, asked.scenario, is_fenced=bool(fence), only=asked.only)
-    ran = Ran(clock.now(), look(declared.kind, declared.source), fence=UNFENCED)
+    ran = Ran(clock.now(), look(declared.kind, declared.source))
     with scratch(declared.place, act=act, dataset=declared.dataset, clock=clock) as place:
         run = _run(declared, asked, hands, place, fence, ran)
         run.carry_out([step for step in steps if step.name != EVIDENCE], record=record)

@@ -34,7 +34,7 @@ from atp.ops.drills.act.living import Living, look
 from atp.ops.drills.act.questions import Found, Question
 from atp.ops.drills.act.scratch import Scratch
 from atp.ops.drills.declare import RECOVERY, Declared, withheld
-from atp.ops.drills.evidence.measure import UNFENCED, Beat, Recovered
+from atp.ops.drills.evidence.measure import NOT_ASKED, Beat, Recovered
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.estate.evidence.proofs import Verdict
 from atp.ports.clock import Clock
@@ -65,7 +65,7 @@ class Ran:
     legs: dict[str, float] = field(default_factory=dict)
     found: Found | None = None
     recovered: Recovered | None = None
-    fence: str = UNFENCED
+    fence: str = NOT_ASKED
 
     @property
     def manifest(self) -> Manifest | None:

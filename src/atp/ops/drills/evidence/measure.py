@@ -10,6 +10,7 @@ from atp.ops.drills.evidence.figures import Acknowledged, Answer, Objective, Sou
 from atp.ops.estate.evidence.proofs import Verdict
 
 UNFENCED = "unfenced: own directory only"
+NOT_ASKED = "unfenced: nothing was restored that could be asked"
 FENCED = "fenced: own network namespace"
 _BEGINNING = timedelta(seconds=1)
 
