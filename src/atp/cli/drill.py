@@ -53,8 +53,10 @@ class Drilling:
         """The datasets that declare a drill which can be run, or the one that is named."""
         if only is not None:
             return [self.declared(only).dataset]
-        datasets = self.desk.estate.datasets
-        return [name for name, one in datasets.items() if one.drill is not None and one.kind in KINDS]
+        declared = {name: one for name, one in self.desk.estate.datasets.items() if one.drill is not None}
+        if unknown := [f"{name} ({one.kind})" for name, one in declared.items() if one.kind not in KINDS]:
+            self.desk.output.note(f"warning: drills of these kinds are not known yet: {', '.join(unknown)}")
+        return [name for name, one in declared.items() if one.kind in KINDS]
 
 
 def at_drill(verb: Verb) -> Verb:
@@ -260,7 +262,7 @@ def report(at: Drilling, dataset: str | None, place: Path | None) -> None:
     if place is not None:
         write_file(place, made.encode())
     document = {"file": str(place) if place else None, "drills": len(drills), "report": None if place else made}
-    at.desk.output.answer(document, f"wrote {place}: {len(drills)} drills" if place else made.rstrip("\n"))
+    at.desk.output.answer(document, f"wrote {place}, drills: {len(drills)}" if place else made.rstrip("\n"))
 
 
 @command.command()

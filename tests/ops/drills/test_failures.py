@@ -224,6 +224,35 @@ def test_the_copy_elsewhere_is_what_is_left_when_the_host_is_lost(world: World) 
     assert (verdicts(done)["content"], done.repository) == ("pass", "cellar")
 
 
+def test_another_key_opens_the_copy_when_the_first_is_lost(world: World) -> None:
+    private, recipient = draw_identity()
+    first = world.declared.recipients[0]
+    world.changes = [(f"recipients: [{first}]", f"recipients: [{first}, {recipient}]")]
+    world.beat()
+    world.back_up()
+    assert verdicts(world.drill("key-loss", private=private))["content"] == "pass"
+    lost = world.drill("key-loss")
+    assert (lost.verdict, lost.cause) == ("error", "choose"), "the key that was given is the one that is lost"
+
+
+def test_a_locked_copy_is_what_ransomware_leaves(world: World) -> None:
+    if world.open("vault").lock == "none":
+        pytest.skip("could not lock a file here (hint: run the tests as root, on ext4)")
+    world.changes = [("vault: {kind: directory,", "vault: {kind: directory, lock: local,")]
+    world.beat()
+    world.back_up()
+    assert verdicts(world.drill("ransomware"))["content"] == "pass"
+
+
+def test_a_file_that_is_not_what_was_backed_up(letters: World) -> None:
+    letters.beat()
+    letters.back_up()
+    [stored] = letters.root.glob("vault/letters/*/contents.00000")
+    other = World(letters.root, dataset="letters", sink=letters.sink, machine=letters.machine)
+    stored.write_bytes(stored.read_bytes()[:-1] + b"x")
+    red(other, other.drill, verdict="fail", cause="corrupted", told="contents.00000")
+
+
 def test_a_fuller_catalogue_is_no_trouble(tmp_path: Path) -> None:
     world = World(tmp_path)
     filled(world.source, rows=5_000)

@@ -9,8 +9,10 @@ from atp.ops.declaration.durations import format_second
 from atp.ops.drills.evidence.figures import Objective
 from atp.ops.drills.evidence.history import Drill
 
-_WIDTH, _HEIGHT = 720, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 28, 34
+_WIDTH, _HEIGHT = 720, 216
+_LEFT, _RIGHT, _TOP, _BOTTOM = 96, 24, 30, 62
+_LANE = _HEIGHT - 40  # where the marks of drills are that measured nothing
+_LABEL_WIDTH = 20
 _TICKS = (
     (0.01, "10 ms"),
     (0.1, "0.1 s"),
@@ -64,6 +66,7 @@ def chart(drills: Sequence[Drill], name: str) -> str:
             *_grid(scales),
             *_wanted(points, scales),
             *(_mark(point, scales) for point in points),
+            *_axis(points, scales),
             "</svg>",
         ]
     )
@@ -103,14 +106,28 @@ def _wanted(points: Sequence[_Point], scales: _Scales) -> Iterator[str]:
 
 
 def _mark(point: _Point, scales: _Scales) -> str:
-    """A dot where it was measured; a cross on the edge where it was not."""
+    """A dot where it was measured; a cross in a lane of its own where it was not."""
     done, one = point.drill.done, point.objective
     x = scales.x(done.lost_at.timestamp())
     told = escape(f"{point.drill.name}, {format_second(done.lost_at)}: {one.verdict}; {one.told}")
     if one.achieved_seconds is None:
-        y = _HEIGHT - _BOTTOM
+        y = _LANE
         shape = f'<path d="M{x - 5} {y - 5}L{x + 5} {y + 5}M{x - 5} {y + 5}L{x + 5} {y - 5}"/>'
     else:
         shape = f'<circle cx="{x}" cy="{scales.y(one.achieved_seconds)}" r="5"/>'
-    label = f'<text class="tick" x="{x}" y="{_HEIGHT - 12}" text-anchor="middle">{done.number}</text>'
-    return f'<g class="{one.verdict}"><title>{told}</title>{shape}</g>{label}'
+    return f'<g class="{one.verdict}"><title>{told}</title>{shape}</g>'
+
+
+def _axis(points: Sequence[_Point], scales: _Scales) -> Iterator[str]:
+    """The numbers of the drills, as far as they have room, and the days of the first and the last."""
+    yield f'<text class="tick" x="{_LEFT - 8}" y="{_LANE + 4}" text-anchor="end">not measured</text>'
+    free = float("-inf")
+    for point in points:
+        x = scales.x(point.drill.done.lost_at.timestamp())
+        if x >= free:
+            free = x + _LABEL_WIDTH
+            yield f'<text class="tick" x="{x}" y="{_HEIGHT - 20}" text-anchor="middle">{point.drill.done.number}</text>'
+    first, last = points[0].drill.done.lost_at, points[-1].drill.done.lost_at
+    yield f'<text class="tick" x="{_LEFT}" y="{_HEIGHT - 6}">{first:%Y-%m-%d}</text>'
+    if first.date() != last.date():
+        yield f'<text class="tick" x="{_WIDTH - 8}" y="{_HEIGHT - 6}" text-anchor="end">{last:%Y-%m-%d}</text>'

@@ -24,7 +24,8 @@ p { color: var(--muted); margin: .3rem 0 1rem; }
 .wide { overflow-x: auto; background: var(--panel); border: 1px solid var(--line); border-radius: 10px; }
 table { width: 100%; border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-td { overflow-wrap: anywhere; } thead th { color: var(--muted); font-weight: 550; }
+td { overflow-wrap: break-word; } td:first-child { white-space: nowrap; }
+thead th { color: var(--muted); font-weight: 550; }
 tbody tr:last-child > * { border-bottom: 0; }
 svg { display: block; width: 100%; height: auto; margin: 0 0 .8rem; background: var(--panel); \
 border: 1px solid var(--line); border-radius: 10px; }
@@ -81,8 +82,7 @@ def as_html(estate: str, drills: Sequence[Drill], missing: Missing) -> str:
 def _summary(drills: Sequence[Drill], missing: Missing) -> str:
     green = sum(drill.done.verdict == "pass" for drill in drills)
     gone = sum(len(numbers) for numbers in missing.values())
-    told = f"{len(drills)} drills are told of, {green} of them passed."
-    return f"{told} {gone} numbers are missing." if gone else told
+    return f"Drills: {len(drills)}, of which passed: {green}, numbers that are missing: {gone}."
 
 
 def _datasets(drills: Sequence[Drill]) -> list[str]:
