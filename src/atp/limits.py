@@ -78,6 +78,29 @@ DECLARATION_NODES_MAX = 20_000
 DECLARATION_TEXT_CHARS_MAX = 4_096  # one text
 DECLARATION_FAULTS_MAX = 200  # that are listed
 
+# Backups
+REPOSITORY_CHUNK_BYTES = 1024 * 1024  # of an object, that is read at once
+REPOSITORY_PIECE_BYTES = 16 * 1024 * 1024  # of an object, that is sent to an S3 server at once
+REPOSITORY_PIECES_MAX = 10_000  # of one object: what S3 allows
+BACKUP_PART_BYTES_MAX = 1024 * 1024 * 1024  # of the stream of a backup, that is one object
+BACKUP_PARTS_MAX = 100_000
+BACKUP_MANIFEST_BYTES_MAX = 32 * 1024 * 1024
+BACKUP_LINE_BYTES_MAX = 1024 * 1024  # about one file, in the list of what a backup holds
+BACKUP_PAX_BYTES_MAX = 1024 * 1024  # of the extended header of one file
+BACKUP_NAME_BYTES_MAX = 16 * 1024  # of the path of one file below its root: longer ones cannot be restored
+BACKUP_ORPHAN_SECONDS = 2 * 86_400  # after which a backup that nobody finished is removed
+BACKUP_WARNINGS_MAX = 20  # that are told one by one
+
+# Drills
+HEARTBEATS_MAX = 5_000  # that a dataset keeps: older ones are removed, of the ledger nothing is
+HEARTBEAT_LINE_BYTES_MAX = 1_024
+LEDGER_LINES_MAX = 10_000_000  # that are read of the ledger: 19 years of one a minute
+DRILL_ASK_SECONDS = 6 * 3_600  # that the questions to a restored copy may take
+DRILL_ANSWER_BYTES_MAX = 8 * 1024 * 1024
+DRILL_REACH_SECONDS = 2.0  # that the way out of the fence is tried
+DRILL_TOLD_CHARS_MAX = 500  # of one sentence in the evidence
+DRILL_ENVELOPE_BYTES_MAX = 1024 * 1024
+
 # Units of the log: C2SP tile width; frames are what the views index and what one decompression costs
 TILE_WIDTH = 256
 FRAME_ENTRIES = 64
@@ -93,3 +116,4 @@ assert SPOOL_GROUP_LINES <= BATCH_EVENTS_MAX and SPOOL_GROUP_LINES * ENTRY_BYTES
 assert EXPECT_EVENTS_MAX < PAGE_EVENTS_MAX, "a page tells what is newer than the request's own events"
 assert INTEGRITY_STEP_ENTRIES % TILE_WIDTH == 0, "a step ends with a bundle"
 assert INTEGRATE_ENTRIES_MAX % TILE_WIDTH == 0 and FOLLOW_ENTRIES_MAX % FRAME_ENTRIES == 0
+assert REPOSITORY_PIECE_BYTES * REPOSITORY_PIECES_MAX >= BACKUP_PART_BYTES_MAX

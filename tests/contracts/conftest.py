@@ -22,6 +22,7 @@ from atp.ports.key_store import KeyStore
 from atp.ports.machine import Machine
 from atp.ports.object_store import ObjectStore
 from tests.contracts.keepers import ADMITS_ONE_OPENER, IS_EXACT, IS_STRICT, Keeper
+from tests.contracts.vaults import Vault, bucket_vault, directory_vault, memory_vault
 from tests.services.s3 import Endpoint
 
 
@@ -112,3 +113,14 @@ def machines(request: pytest.FixtureRequest, tmp_path: Path) -> Keeper[Machine]:
 def clock(request: pytest.FixtureRequest) -> Clock:
     made: Clock = request.param()
     return made
+
+
+@pytest.fixture(params=["memory", "directory", "s3"])
+def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Vault]:
+    if request.param == "directory":
+        with directory_vault(tmp_path / "vault") as opened:
+            yield opened
+        return
+    opened = memory_vault() if request.param == "memory" else bucket_vault(request.getfixturevalue("s3"))
+    yield opened
+    opened.close()

@@ -1,1 +1,1 @@
-"""Acts of operators: how they are written down, wait, and are delivered."""
+"""Acts of operators under test."""

@@ -33,7 +33,10 @@ VERBS = {
     "dlq": "Look at records that were parked.",
     "status": "Say how each log stands.",
     "demo": "See in a minute what the trail is for.",
+    "backup": "Make, verify and prune copies of what you run.",
+    "restore": "Bring a dataset back from its backup.",
     "estate": "Declare, review and hand over what you run.",
+    "drill": "Rehearse a restore: measured, judged, signed.",
     "doctor": "Check this machine and the server, and say what to do.",
     "completion": "Print the completion script of a shell.",
 }

@@ -1,1 +1,1 @@
-"""The acts of operators: declared, done, and written down in the operators' own log before and after each step."""
+"""The acts of operators: one folder per noun, declared in a file, done, and written down before and after each step."""

@@ -1,0 +1,108 @@
+"""The strictest Repository, in memory, for tests: what others bear is a ValueError here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from atp.errors import ConflictError, MissingError
+from atp.limits import REPOSITORY_CHUNK_BYTES
+from atp.ports.clock import Clock
+from atp.ports.object_store import check_key
+from atp.ports.repository import Kept, Lock, check_longer, check_over
+
+
+@dataclass(slots=True)
+class _Object:
+    data: bytes
+    keep_until: datetime | None
+
+
+class MemoryRepository:
+    """The Repository port on a dictionary; nothing outlives the process."""
+
+    lock: Lock = "compliance"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._objects: dict[str, _Object] = {}
+        self._unfinished: set[str] = set()
+
+    @contextmanager
+    def store(self, name: str, *, keep_until: datetime | None = None) -> Iterator["_Gathered"]:
+        """See Repository."""
+        check_key(name)
+        if keep_until is not None:
+            _check_strict(keep_until)
+        sink = _Gathered([])
+        self._unfinished.add(name)
+        yield sink  # what a block that raises leaves behind is unfinished, as after a crash
+        self._unfinished.discard(name)
+        if name in self._objects:
+            raise ConflictError(f"could not store {name!r}: the name is taken")
+        self._objects[name] = _Object(b"".join(sink.chunks), keep_until)
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """See Repository."""
+        data = self._find(name).data
+        for start in range(0, len(data), REPOSITORY_CHUNK_BYTES):
+            yield data[start : start + REPOSITORY_CHUNK_BYTES]
+
+    def objects(self, prefix: str) -> Iterator[Kept]:
+        """See Repository."""
+        found = [Kept(name, len(one.data)) for name, one in self._objects.items() if name.startswith(prefix)]
+        yield from reversed(found)
+
+    def keep_until(self, name: str) -> datetime | None:
+        """See Repository."""
+        return self._find(name).keep_until
+
+    def extend(self, name: str, keep_until: datetime) -> None:
+        """See Repository."""
+        _check_strict(keep_until)
+        kept = self._find(name)
+        check_longer(name, kept=kept.keep_until, asked=keep_until)
+        kept.keep_until = keep_until
+
+    def delete(self, name: str) -> None:
+        """See Repository."""
+        check_key(name)
+        if name in self._objects:
+            check_over(name, kept=self._objects[name].keep_until, now=self._clock.now())
+            del self._objects[name]
+
+    def unfinished(self, prefix: str) -> Iterator[str]:
+        """See Repository."""
+        yield from sorted(name for name in self._unfinished if name.startswith(prefix))
+
+    def forget(self, name: str) -> None:
+        """See Repository."""
+        check_key(name)
+        self._unfinished.discard(name)
+
+    def challenge(self) -> list[str]:
+        """See Repository."""
+        return []
+
+    def close(self) -> None:
+        """See Repository."""
+
+    def _find(self, name: str) -> _Object:
+        check_key(name)
+        if name not in self._objects:
+            raise MissingError(f"could not read {name!r}: there is no such object")
+        return self._objects[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    chunks: list[bytes]
+
+    def write(self, data: bytes, /) -> None:
+        """Take a copy."""
+        self.chunks.append(bytes(data))
+
+
+def _check_strict(keep_until: datetime) -> None:
+    if keep_until.tzinfo is not UTC or keep_until.microsecond:
+        raise ValueError(f"{keep_until} is no whole second of UTC")

@@ -1,0 +1,352 @@
+"""`atp backup`: make, list, verify, hold and prune copies of what the estate file declares. Works without a server."""
+
+import os
+from contextlib import ExitStack, closing
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from atp.cli.acting import Acting
+from atp.cli.output import Output, fields, safe, table
+from atp.cli.server import json_option
+from atp.cli.vault import Desk, at_desk, counting, day, read_identities, size, tell
+from atp.errors import ConflictError, ForbiddenError, MissingError
+from atp.limits import BACKUP_WARNINGS_MAX
+from atp.ops.backups.act import holding, making, pruning
+from atp.ops.backups.act.isolation import isolation_warnings
+from atp.ops.backups.act.listing import Listed, find_backup, list_backups
+from atp.ops.backups.act.verifying import verify as verify_backup
+from atp.ops.backups.act.workplace import workplace
+from atp.ops.backups.declare import Declared
+from atp.ops.backups.evidence import Made, Verified, backup_done, backup_verified
+from atp.ops.backups.format.seal import draw_identity
+from atp.ops.estate.evidence.proofs import BACKUP_DONE, BACKUP_VERIFIED
+from atp.ports.repository import PROMISES, Repository
+
+_HEADS = ("dataset", "backup", "reaches to", "stored", "kept until", "state")
+_FAILED = 1
+
+from_option = click.option("--from", "repository", help="Another repository that holds copies.  [default: the first]")
+
+
+@click.group()
+def command() -> None:
+    """Make backups that are encrypted and locked, read them back, keep and remove them; see also `atp restore`."""
+
+
+@command.command()
+@click.argument("dataset")
+@at_desk
+def run(desk: Desk, dataset: str) -> None:
+    """Back DATASET up: pack, compress, encrypt, store, lock, and publish the manifest last.
+
+    What a run that died left behind is removed first. The plan of a restore needs nothing but the repository, the
+    private key, and the programs that the manifest names.
+
+    \b
+    Example:
+      atp backup run letters
+    """
+    declared = desk.declared(dataset)
+    for name in (declared.repository, *declared.copies_in):
+        for warning in isolation_warnings(desk.estate.datasets[dataset], desk.estate.repositories[name], name=name):
+            desk.output.note(f"warning: {warning}")
+    with desk.acting() as doing, workplace(dataset) as place, ExitStack() as stack:
+        names = (declared.repository, *declared.copies_in)
+        repositories = {name: stack.enter_context(closing(desk.open(name))) for name in dict.fromkeys(names)}
+        first = repositories[declared.repository]
+        observed = making.observe(first, dataset=dataset, dead=place.dead, now=doing.clock.now())
+        made = Made(making.new_backup_id(doing.clock))
+        with counting("bytes") as moved:
+            one = making.Run(declared, observed, repositories, place, doing.clock, moved, made)
+            _record_run(doing, one, declared)
+    for warning in made.warnings[:BACKUP_WARNINGS_MAX]:
+        desk.output.note(f"warning: {warning}")
+    desk.output.answer(_made_document(made, declared, first), _made_text(made, declared, first))
+
+
+def _record_run(doing: Acting, one: making.Run, declared: Declared) -> None:
+    """Carry a run out; whatever comes of it, the trail says so for each repository."""
+    steps = making.plan(declared, one.observed)
+    data = {"backup": one.made.backup, "repository": declared.repository, "plan": [step.what for step in steps]}
+    stored: set[str] = set()
+    try:
+        with doing.recorded("backup", "run", resource=declared.dataset, data=data) as record:
+            one.carry_out(steps, record=record)
+    except BaseException as error:
+        if one.made.manifest is not None:
+            stored = {declared.repository, *one.copied_to}
+        for name in (declared.repository, *declared.copies_in):
+            reason = "" if name in stored else str(error) or type(error).__name__
+            tell(doing, BACKUP_DONE, backup_done(one.made, repository=name, error=reason), dataset=declared.dataset)
+        raise
+    for name in (declared.repository, *declared.copies_in):
+        tell(doing, BACKUP_DONE, backup_done(one.made, repository=name), dataset=declared.dataset)
+
+
+@command.command("list")
+@click.argument("dataset", required=False)
+@from_option
+@at_desk
+def list_(desk: Desk, dataset: str | None, repository: str | None) -> None:
+    """List the backups of DATASET, or of all, with how far each reaches and how long it is kept.
+
+    \b
+    Examples:
+      atp backup list
+      atp backup list letters
+    """
+    found = []
+    for name in desk.backed_up(dataset):
+        with closing(desk.open(repository or desk.declared(name).repository)) as opened:
+            found += [(name, one) for one in list_backups(opened, dataset=name)]
+    document = {"backups": [_listed_document(name, one) for name, one in found]}
+    rows = [_listed_row(name, one) for name, one in found]
+    desk.output.answer(document, table(_HEADS, rows) if rows else "there is no backup")
+
+
+@command.command()
+@click.argument("subject", metavar="[DATASET|ID]", required=False)
+@from_option
+@click.option("--identity", type=click.Path(path_type=Path), help="Private key: decrypt, and check every file.")
+@click.option("--manifest-sha256", help="What the operators' trail remembers of the manifest.")
+@at_desk
+def verify(
+    desk: Desk, subject: str | None, repository: str | None, identity: Path | None, manifest_sha256: str | None
+) -> int:
+    """Read a backup back whole: the one with this ID, else the newest of DATASET, else the newest of each.
+
+    Sizes, digests and locks are checked without the key; with --identity every file too. The lock of the repository is
+    tried with a small object that must not be removable. Exit code 1 when anything is wrong.
+
+    \b
+    Examples:
+      atp backup verify letters
+      atp backup verify letters --identity KEY.txt
+    """
+    identities, found = read_identities(identity, desk.output), list[tuple[str, Verified]]()
+    for dataset, backup in _subjects(desk, subject, repository):
+        name = repository or desk.declared(dataset).repository
+        with desk.acting() as doing, closing(desk.open(name)) as opened:
+            listed = find_backup(opened, dataset=dataset, backup=backup)
+            data = {"backup": listed.backup, "repository": name}
+            with doing.recorded("backup", "verify", resource=dataset, data=data) as record:
+                record.intend("read")
+                with counting("bytes", total=listed.manifest.stored_bytes if listed.manifest else 0) as moved:
+                    one = verify_backup(
+                        opened, listed, identities=identities, expected_sha256=manifest_sha256, moved=moved
+                    )
+                one.is_immutable = not _challenged(opened, one)
+                record.outcome("read", {"faults": len(one.faults)})
+            tell(doing, BACKUP_VERIFIED, backup_verified(one, repository=name), dataset=dataset)
+        found.append((dataset, one))
+    if not found:
+        raise MissingError("could not verify: no dataset declares a backup", hint="atp estate schema --example")
+    document = {"ok": not any(one.faults for _, one in found), "backups": [_verified(*each) for each in found]}
+    desk.output.answer(document, "\n".join(_verified_text(dataset, one) for dataset, one in found))
+    return _FAILED if any(one.faults for _, one in found) else 0
+
+
+def _challenged(opened: Repository, one: Verified) -> bool:
+    """Whether the lock could be broken; where nothing is promised that is no fault, and said."""
+    broken = opened.challenge()
+    if opened.lock == "none":
+        one.warnings.append(PROMISES["none"])
+    else:
+        one.faults += [f"the lock of the repository does not hold: {what}" for what in broken]
+    return bool(broken)
+
+
+def _subjects(desk: Desk, subject: str | None, repository: str | None) -> list[tuple[str, str | None]]:
+    """(dataset, backup) that are meant; None: the newest."""
+    if subject is None or subject in desk.estate.datasets:
+        return [(name, None) for name in desk.backed_up(subject)]
+    for name in desk.backed_up(None):
+        with closing(desk.open(repository or desk.declared(name).repository)) as opened:
+            if any(one.backup == subject for one in list_backups(opened, dataset=name)):
+                return [(name, subject)]
+    raise MissingError(f"could not find {subject[:80]!r}: it is no dataset and no backup", hint="atp backup list")
+
+
+@command.command()
+@click.argument("dataset", required=False)
+@from_option
+@click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be done.")
+@at_desk
+def prune(desk: Desk, dataset: str | None, repository: str | None, is_dry: bool) -> None:
+    """Remove backups of DATASET, or of all, whose time is over: never one that is held, never the last good one.
+
+    The lock of the last good one is extended while half of its retention is left.
+
+    \b
+    Examples:
+      atp backup prune --dry-run
+      atp backup prune letters
+    """
+    done: list[tuple[str, pruning.Decision]] = []
+    for name in desk.backed_up(dataset):
+        declared = desk.declared(name)
+        for store in (repository,) if repository else (declared.repository, *declared.copies_in):
+            with desk.acting() as doing, closing(desk.open(store)) as opened:
+                listed = list_backups(opened, dataset=name)
+                decisions = pruning.decide(listed, retention=declared.retention, now=doing.clock.now())
+                if not is_dry and pruning.plan(decisions):
+                    data = {"repository": store, "plan": [step.what for step in pruning.plan(decisions)]}
+                    with doing.recorded("backup", "prune", resource=name, data=data) as record:
+                        pruning.prune(opened, listed, decisions, dataset=name, record=record)
+            done += [(f"{name} in {store}", one) for one in decisions]
+    rows = [(where, one.backup, one.do, one.why) for where, one in done]
+    document = {"dry_run": is_dry, "backups": [{"where": where, "decision": one} for where, one in done]}
+    desk.output.answer(document, table(("where", "backup", "decision", "why"), rows) if rows else "there is no backup")
+
+
+@command.command()
+@click.argument("backup", metavar="ID")
+@click.option("--reason", required=True, help="Why it has to stay.")
+@from_option
+@at_desk
+def hold(desk: Desk, backup: str, reason: str, repository: str | None) -> None:
+    """Hold a backup: pruning leaves it until it is released.
+
+    \b
+    Example:
+      atp backup hold 20260131T235959Z-9f86d081884c --reason "dispute about inv-7"
+    """
+    _holding(desk, backup, repository, reason)
+
+
+@command.command()
+@click.argument("backup", metavar="ID")
+@from_option
+@at_desk
+def release(desk: Desk, backup: str, repository: str | None) -> None:
+    """Release a backup that is held.
+
+    \b
+    Example:
+      atp backup release 20260131T235959Z-9f86d081884c
+    """
+    _holding(desk, backup, repository, None)
+
+
+def _holding(desk: Desk, backup: str, repository: str | None, reason: str | None) -> None:
+    """Hold it for a reason, or release it."""
+    [(dataset, found)] = _subjects(desk, backup, repository)
+    if found is None:
+        raise MissingError(f"could not find backup {backup[:60]!r}: that is a dataset", hint="atp backup list")
+    verb, name = "hold" if reason else "release", repository or desk.declared(dataset).repository
+    with desk.acting() as doing, closing(desk.open(name)) as opened:
+        data = {"backup": found, "repository": name, "why": reason or ""}
+        with doing.recorded("backup", verb, resource=dataset, data=data) as record:
+            record.intend(verb)
+            if reason:
+                held = holding.Hold(doing.by.id, doing.clock.now(), reason)
+                holding.hold(opened, held, dataset=dataset, backup=found)
+            else:
+                holding.release(opened, dataset=dataset, backup=found)
+            record.outcome(verb)
+    state = "held" if reason else "released"
+    desk.output.answer({"dataset": dataset, "backup": found, "state": state}, f"backup {found} of {dataset} is {state}")
+
+
+@command.command()
+@click.option("-o", "--output", "place", type=click.Path(path_type=Path), required=True, help="Where the key goes.")
+@json_option
+def key(place: Path, is_json: bool) -> None:
+    """Make a key pair for backups: the private key goes into a new file, the recipient is printed.
+
+    Keep the file away from the machines whose data it opens, and more than once: without it no backup can be read.
+    `age-keygen` makes the same.
+
+    \b
+    Example:
+      atp backup key -o KEY.txt
+    """
+    private, recipient = draw_identity()
+    text = f"# recipient: {recipient}\n{private}\n"
+    try:
+        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+    except FileExistsError:
+        raise ConflictError(f"could not write {place}: it exists", hint="name a new file") from None
+    except OSError as error:
+        raise ForbiddenError(f"could not write {place}: {error.strerror}", hint="choose another place") from None
+    Output(is_json).answer({"recipient": recipient, "file": str(place)}, recipient)
+
+
+def _made_document(made: Made, declared: Declared, first: Repository) -> dict[str, object]:
+    assert made.manifest is not None
+    return {
+        "dataset": declared.dataset,
+        "backup": made.backup,
+        "repository": declared.repository,
+        "copies_in": declared.copies_in,
+        "lock": first.lock,
+        "entries": made.entries,
+        "total_bytes": made.total_bytes,
+        "stored_bytes": made.manifest.stored_bytes,
+        "consistent_at": made.manifest.consistent_at,
+        "keep_until": made.manifest.keep_until,
+        "manifest_sha256": made.manifest_sha256,
+        "warnings": made.warnings,
+    }
+
+
+def _made_text(made: Made, declared: Declared, first: Repository) -> str:
+    assert made.manifest is not None
+    where = ", ".join((declared.repository, *declared.copies_in))
+    return fields(
+        [
+            ("backup", made.backup),
+            ("dataset", declared.dataset),
+            ("holds", f"{made.entries:,} entries, {size(made.total_bytes)}"),
+            ("stored", f"{size(made.manifest.stored_bytes)} in {where}"),
+            ("reaches to", day(made.manifest.consistent_at)),
+            ("kept until", day(made.manifest.keep_until) or "nobody said how long"),
+            ("lock", PROMISES[first.lock]),
+            ("manifest", f"sha256 {made.manifest_sha256}"),
+        ]
+    )
+
+
+def _reaches_to(one: Listed) -> datetime | None:
+    return one.manifest.consistent_at if one.manifest else None
+
+
+def _listed_document(dataset: str, one: Listed) -> dict[str, object]:
+    return {
+        "dataset": dataset,
+        "backup": one.backup,
+        "kind": one.manifest.kind if one.manifest else None,
+        "consistent_at": _reaches_to(one),
+        "stored_bytes": one.manifest.stored_bytes if one.manifest else None,
+        "keep_until": one.keep_until,
+        "manifest_sha256": one.manifest_sha256,
+        "recipients": one.manifest.recipients if one.manifest else [],
+        "how_to_restore": one.manifest.how_to_restore if one.manifest else None,
+        "good": one.is_good,
+        "held": one.is_held,
+        "faults": one.faults,
+        "hidden": one.hidden,
+    }
+
+
+def _listed_row(dataset: str, one: Listed) -> tuple[str, ...]:
+    state = [*one.faults, *one.hidden, *(["held"] if one.is_held else [])] or ["good"]
+    stored = size(one.manifest.stored_bytes) if one.manifest else ""
+    return dataset, one.backup, day(_reaches_to(one)), stored, day(one.keep_until), "; ".join(state)
+
+
+def _verified(dataset: str, one: Verified) -> dict[str, object]:
+    return {"dataset": dataset, "verdict": "fail" if one.faults else "pass", "verified": one}
+
+
+def _verified_text(dataset: str, one: Verified) -> str:
+    how = f"{one.entries:,} entries decrypted and compared" if one.entries is not None else "digests compared"
+    lines = [f"{dataset} {one.backup}: {'FAILED' if one.faults else 'good'}, {size(one.stored_bytes)} read, {how}"]
+    lines += [f"  fault: {safe(fault)}" for fault in one.faults]
+    return "\n".join([*lines, *(f"  warning: {safe(warning)}" for warning in one.warnings)])

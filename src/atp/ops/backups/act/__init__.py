@@ -1,0 +1,1 @@
+"""The acts on backups: make one, list, verify, restore, prune; each a pure plan and what carries it out."""

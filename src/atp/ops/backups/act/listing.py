@@ -1,0 +1,97 @@
+"""What a repository has of a dataset: every backup with what can be said of it without reading its data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from atp.errors import AtpError, MalformedError, MissingError, TamperedError
+from atp.ops.backups.act.parts import read_manifest
+from atp.ops.backups.format.manifest import HOLD, MANIFEST, Manifest, begun_at, manifest_sha256
+from atp.ports.repository import Kept, Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One backup. `faults`: why it cannot be restored; `hidden`: which of its objects somebody tried to make disappear.
+
+    `keep_until` is what the repository says of the manifest, which is kept as long as its parts or shorter.
+    """
+
+    backup: str
+    manifest: Manifest | None
+    manifest_sha256: str
+    keep_until: datetime | None
+    faults: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    is_held: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all of it is there."""
+        return not self.faults
+
+
+def list_backups(repository: Repository, *, dataset: str) -> list[Listed]:
+    """Every backup, oldest first; what has no manifest is none. Costs a listing and two requests for each."""
+    found: dict[str, dict[str, Kept]] = {}
+    for kept in repository.objects(f"{dataset}/"):
+        backup, _, name = kept.name.removeprefix(f"{dataset}/").partition("/")
+        found.setdefault(backup, {})[name] = kept
+    return [
+        _listed(repository, dataset, backup, objects)
+        for backup, objects in sorted(found.items())
+        if MANIFEST in objects and _is_id(backup)
+    ]
+
+
+def find_backup(
+    repository: Repository, *, dataset: str, backup: str | None = None, at: datetime | None = None
+) -> Listed:
+    """The backup of this id; else the newest good one, that holds nothing later than `at`. MissingError: none."""
+    listed = list_backups(repository, dataset=dataset)
+    if backup is not None:
+        named = next((one for one in listed if one.backup == backup), None)
+        if named is None:
+            raise MissingError(f"could not find backup {backup[:60]!r} of {dataset}", hint="atp backup list")
+        return named
+    fitting = [
+        one for one in listed if one.manifest and one.is_good and (at is None or one.manifest.consistent_at <= at)
+    ]
+    if not fitting:
+        when = f" from before {at:%Y-%m-%d %H:%M:%SZ}" if at else ""
+        raise MissingError(f"could not find a good backup of {dataset}{when}", hint="atp backup list")
+    return max(fitting, key=lambda one: one.manifest.consistent_at if one.manifest else begun_at(one.backup))
+
+
+def last_good(listed: list[Listed]) -> Listed | None:
+    """The newest backup of which all is there."""
+    return next((one for one in reversed(listed) if one.is_good), None)
+
+
+def _listed(repository: Repository, dataset: str, backup: str, objects: Mapping[str, Kept]) -> Listed:
+    hidden = tuple(f"{name}: {kept.hidden_by} stands over it" for name, kept in objects.items() if kept.hidden_by)
+    prefix = f"{dataset}/{backup}/"
+    try:
+        manifest, data = read_manifest(repository, dataset=dataset, backup=backup)
+    except (MalformedError, MissingError, TamperedError) as error:
+        return Listed(backup, None, "", None, (str(error),), hidden, HOLD in objects)
+    sizes = {name: kept.size_bytes for name, kept in objects.items()}
+    faults = [fault for part in manifest.parts() if (fault := _fault(part.name, part.size_bytes, sizes))]
+    kept_until = repository.keep_until(prefix + MANIFEST)
+    return Listed(backup, manifest, manifest_sha256(data), kept_until, tuple(faults), hidden, HOLD in objects)
+
+
+def _fault(name: str, size_bytes: int, sizes: Mapping[str, int]) -> str:
+    if name not in sizes:
+        return f"its part {name} is missing"
+    if sizes[name] != size_bytes:
+        return f"its part {name} has {sizes[name]:,} bytes instead of {size_bytes:,}"
+    return ""
+
+
+def _is_id(backup: str) -> bool:
+    try:
+        begun_at(backup)
+    except AtpError:
+        return False
+    return True

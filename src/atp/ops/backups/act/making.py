@@ -1,0 +1,286 @@
+"""Making a backup: pack, compress, encrypt and store a dataset, lock what was stored, and publish the manifest last.
+
+A backup is repeatable. A run that dies leaves parts without a manifest, which are no backup: the next run removes them.
+"""
+
+import os
+import platform
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from atp import __version__
+from atp.errors import AtpError
+from atp.limits import BACKUP_ORPHAN_SECONDS, BACKUP_PART_BYTES_MAX, REPOSITORY_CHUNK_BYTES
+from atp.ops.backups.act.parts import Parts, check_parts, read_parts, remove_backup, store_manifest
+from atp.ops.backups.act.step import Data, Record, Step, carry_out
+from atp.ops.backups.act.workplace import Workplace, writing
+from atp.ops.backups.declare import Declared
+from atp.ops.backups.evidence import Made
+from atp.ops.backups.format.contents import FORMAT as CONTENTS_FORMAT
+from atp.ops.backups.format.contents import Entry, Head, Tail, encode_line, path_text
+from atp.ops.backups.format.database import Copied, copy_database
+from atp.ops.backups.format.manifest import (
+    FORMAT,
+    MANIFEST,
+    Manifest,
+    Part,
+    backup_prefix,
+    begun_at,
+    encode_manifest,
+    how_to_restore,
+    manifest_sha256,
+)
+from atp.ops.backups.format.seal import ZSTD_VERSION, parse_recipients, seal
+from atp.ops.backups.format.tree import Packed, pack
+from atp.ports.clock import Clock
+from atp.ports.repository import Repository, whole_second
+
+_RANDOM_BYTES = 6
+_SOURCE = "database"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Backups in the repository that nobody will finish, by id."""
+
+    unfinished: tuple[str, ...] = ()
+
+
+def new_backup_id(clock: Clock) -> str:
+    """An id that sorts by its time and that nobody can predict."""
+    return f"{clock.now():%Y%m%dT%H%M%SZ}-{clock.random_bytes(_RANDOM_BYTES).hex()}"
+
+
+def observe(repository: Repository, *, dataset: str, dead: str | None, now: datetime) -> Observed:
+    """What runs left behind: the one that died on this machine, and others when they are older than two days."""
+    prefix = f"{dataset}/"
+    names = [*(kept.name for kept in repository.objects(prefix)), *repository.unfinished(prefix)]
+    backups: dict[str, set[str]] = {}
+    for name in names:
+        backup, _, rest = name.removeprefix(prefix).partition("/")
+        backups.setdefault(backup, set()).add(rest)
+    unfinished = [backup for backup, found in backups.items() if MANIFEST not in found]
+    return Observed(tuple(sorted(backup for backup in unfinished if backup == dead or _is_old(backup, now))))
+
+
+def plan(declared: Declared, observed: Observed) -> list[Step]:
+    """The steps of a run. Pure."""
+    steps = []
+    if observed.unfinished:
+        steps.append(Step("sweep", f"remove what was left of {', '.join(observed.unfinished)}"))
+    if declared.kind == "sqlite":
+        steps.append(Step("copy", f"copy {declared.source} with SQLite's backup interface, and check the copy"))
+    steps.append(Step("store", f"compress, encrypt to {len(declared.recipients)} recipients, store"))
+    if declared.retention is not None:
+        steps.append(Step("lock", f"keep every part until {declared.retention.days} days after its end"))
+    steps.append(Step("publish", "store the manifest: from now on it is a backup"))
+    return [*steps, *(Step(f"copy to {name}", f"copy it to {name}, digests compared") for name in declared.copies_in)]
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: the steps of `plan` as methods. `repositories`: all that are declared, by name; `moved` gets bytes."""
+
+    declared: Declared
+    observed: Observed
+    repositories: Mapping[str, Repository]
+    place: Workplace
+    clock: Clock
+    moved: Callable[[int], object]
+    made: Made
+    part_bytes_max: int = BACKUP_PART_BYTES_MAX
+    copied_to: list[str] = field(default_factory=list)
+    _copied: Copied | None = None
+    _consistent_at: datetime | None = None
+    _data: list[Part] = field(default_factory=list)
+    _contents: list[Part] = field(default_factory=list)
+    _keep_until: datetime | None = None
+
+    def carry_out(self, steps: Sequence[Step], *, record: Record) -> Made:
+        """Do the steps. When one fails, what was stored is removed again, as far as it can be."""
+        doing: dict[str, Callable[[], Data | None]] = {
+            "sweep": self._sweep,
+            "copy": self._copy,
+            "store": self._store,
+            "lock": self._lock,
+            "publish": self._publish,
+            **{f"copy to {name}": self._copy_to(name) for name in self.declared.copies_in},
+        }
+        self.place.begin(self.made.backup)
+        try:
+            carry_out(steps, doing, record=record)
+        except BaseException:
+            if self.made.manifest is None:
+                with suppress(AtpError):
+                    remove_backup(self._repository, self._prefix)
+            raise
+        return self.made
+
+    @property
+    def _repository(self) -> Repository:
+        return self.repositories[self.declared.repository]
+
+    @property
+    def _prefix(self) -> str:
+        return backup_prefix(self.declared.dataset, self.made.backup)
+
+    def _sweep(self) -> Data:
+        for backup in self.observed.unfinished:
+            try:
+                remove_backup(self._repository, backup_prefix(self.declared.dataset, backup))
+            except AtpError as error:  # it was locked already: the next run after its day removes it
+                self.made.warnings.append(f"what is left of {backup} stays for now: {error}")
+        return {"removed": list(self.observed.unfinished)}
+
+    def _copy(self) -> Data:
+        self._copied = copy_database(
+            self.declared.source, self.place.folder / _SOURCE, began=self._fix_moment, moved=self.moved
+        )
+        return {"size_bytes": self._copied.size_bytes, "tables": len(self._copied.database.tables)}
+
+    def _fix_moment(self) -> None:
+        self._consistent_at = self.clock.now()
+
+    def _store(self) -> Data:
+        if self._consistent_at is None:
+            self._fix_moment()
+        recipients, listed = parse_recipients(self.declared.recipients), self.place.folder / "contents"
+        with writing(listed), listed.open("xb") as file:
+            file.write(encode_line(self._head()))
+            with Parts(self._repository, self._prefix, "data", part_bytes_max=self.part_bytes_max) as parts:
+                seal(self._packed(lambda entry: file.write(encode_line(entry))), recipients=recipients, into=parts)
+            file.write(encode_line(Tail(entries=self.made.entries, total_bytes=self.made.total_bytes)))
+        with Parts(self._repository, self._prefix, "contents", part_bytes_max=self.part_bytes_max) as contents:
+            seal(_chunks(listed), recipients=recipients, into=contents)
+        self._data, self._contents = parts.stored, contents.stored
+        return {"stored_bytes": sum(part.size_bytes for part in self._data), "entries": self.made.entries}
+
+    def _head(self) -> Head:
+        assert self._consistent_at is not None
+        return Head(
+            format=CONTENTS_FORMAT,
+            backup=self.made.backup,
+            dataset=self.declared.dataset,
+            source=str(self.declared.source),
+            consistent_at=self._consistent_at,
+            database=self._copied.database if self._copied else None,
+        )
+
+    def _packed(self, note: Callable[[Entry], object]) -> Iterator[bytes]:
+        if self._copied is not None:
+            yield from self._packed_database(note)
+            return
+        packed = Packed(warnings=self.made.warnings)
+        for chunk in pack(self.declared.source, packed=packed, note=note):
+            self.moved(len(chunk))
+            yield chunk
+        self.made.entries, self.made.total_bytes = packed.entries, packed.total_bytes
+
+    def _packed_database(self, note: Callable[[Entry], object]) -> Iterator[bytes]:
+        assert self._copied is not None
+        digest = sha256()
+        for chunk in _chunks(self.place.folder / _SOURCE):
+            digest.update(chunk)
+            self.moved(len(chunk))
+            yield chunk
+        found = self.declared.source.stat()
+        note(
+            Entry(
+                path=path_text(os.fsencode(self.declared.source.name)),
+                kind="file",
+                mode=found.st_mode & 0o7777,
+                mtime_ns=found.st_mtime_ns,
+                uid=found.st_uid,
+                gid=found.st_gid,
+                size_bytes=self._copied.size_bytes,
+                sha256=digest.hexdigest(),
+            )
+        )
+        self.made.entries, self.made.total_bytes = 1, self._copied.size_bytes
+
+    def _lock(self) -> Data:
+        assert self.declared.retention is not None
+        self._keep_until = whole_second(self.clock.now() + self.declared.retention)
+        for part in (*self._contents, *self._data):
+            self._repository.extend(self._prefix + part.name, self._keep_until)
+        return {"keep_until": self._keep_until.isoformat(), "lock": self._repository.lock}
+
+    def _publish(self) -> Data:
+        manifest = self._manifest()
+        data = encode_manifest(manifest)
+        store_manifest(self._repository, manifest, data, keep_until=self._keep_until)
+        self.made.manifest, self.made.manifest_sha256 = manifest, manifest_sha256(data)
+        return {"manifest_sha256": self.made.manifest_sha256}
+
+    def _manifest(self) -> Manifest:
+        assert self._consistent_at is not None
+        return Manifest(
+            format=FORMAT,
+            backup=self.made.backup,
+            dataset=self.declared.dataset,
+            kind=self.declared.kind,
+            begun_at=begun_at(self.made.backup),
+            ended_at=self.clock.now(),
+            consistent_at=self._consistent_at,
+            data=tuple(self._data),
+            contents=tuple(self._contents),
+            recipients=self.declared.recipients,
+            tools=tools(),
+            how_to_restore=how_to_restore(self.declared.kind),
+            keep_until=self._keep_until,
+        )
+
+    def _copy_to(self, name: str) -> Callable[[], Data]:
+        def copy() -> Data:
+            assert self.made.manifest is not None
+            target = self.repositories[name]
+            replicate(self.made.manifest, self._repository, target, moved=self.moved)
+            self.copied_to.append(name)
+            return {"repository": name, "lock": target.lock}
+
+        return copy
+
+
+def replicate(manifest: Manifest, source: Repository, target: Repository, *, moved: Callable[[int], object]) -> None:
+    """Copy a backup to another repository as it is, digests checked on the way; it is locked there before its manifest
+    is stored. What a copy that failed left behind there is replaced."""
+    remove_backup(target, manifest.prefix)
+    for part in manifest.parts():
+        with target.store(manifest.prefix + part.name) as sink:
+            for chunk in read_parts(source, manifest, [part], moved=moved):
+                sink.write(chunk)
+    check_parts(target, manifest, list(manifest.parts()), moved=moved)
+    if manifest.keep_until is not None:
+        for part in manifest.parts():
+            target.extend(manifest.prefix + part.name, manifest.keep_until)
+    store_manifest(target, manifest, encode_manifest(manifest), keep_until=manifest.keep_until)
+
+
+def tools() -> dict[str, str]:
+    """What a backup is made with."""
+    return {
+        "atp": __version__,
+        "python": platform.python_version(),
+        "pyrage": version("pyrage"),
+        "zstd": ZSTD_VERSION,
+        "sqlite": sqlite3.sqlite_version,
+    }
+
+
+def _is_old(backup: str, now: datetime) -> bool:
+    try:
+        return (now - begun_at(backup)).total_seconds() > BACKUP_ORPHAN_SECONDS
+    except AtpError:
+        return False
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(REPOSITORY_CHUNK_BYTES):
+            yield chunk

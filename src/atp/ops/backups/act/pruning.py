@@ -1,0 +1,88 @@
+"""Retention: what is over goes, what is held or the last good one stays, and the last good one's lock never ends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from atp.ops.backups.act.listing import Listed, last_good
+from atp.ops.backups.act.parts import remove_backup
+from atp.ops.backups.act.step import Record, Step, carry_out
+from atp.ops.backups.format.manifest import MANIFEST, backup_prefix
+from atp.ports.repository import Repository, whole_second
+
+Do = Literal["keep", "extend", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of one backup, and why; `until`: the new day of one that is extended."""
+
+    backup: str
+    do: Do
+    why: str
+    until: datetime | None = None
+
+
+def decide(listed: Sequence[Listed], *, retention: timedelta | None, now: datetime) -> list[Decision]:
+    """What becomes of each backup, oldest first. Pure.
+
+    The last good one is extended as soon as half of its retention is gone: so long pruning may fail to run.
+    """
+    last = last_good(list(listed))
+    return [_decide(one, last=last, retention=retention, now=now) for one in listed]
+
+
+def _decide(one: Listed, *, last: Listed | None, retention: timedelta | None, now: datetime) -> Decision:
+    if last is None:
+        return Decision(one.backup, "keep", "no backup is good: nothing is removed")
+    if one is last:
+        if retention is not None and (one.keep_until is None or one.keep_until - now < retention / 2):
+            return Decision(one.backup, "extend", "it is the last good one", whole_second(now + retention))
+        return Decision(one.backup, "keep", "it is the last good one")
+    if one.is_held:
+        return Decision(one.backup, "keep", "it is held")
+    if one.keep_until is None:
+        return Decision(one.backup, "keep", "nobody said how long it is kept")
+    if now < one.keep_until:
+        return Decision(one.backup, "keep", f"it is kept until {one.keep_until:%Y-%m-%d %H:%M:%SZ}")
+    return Decision(one.backup, "delete", f"it was kept until {one.keep_until:%Y-%m-%d %H:%M:%SZ}")
+
+
+def plan(decisions: Sequence[Decision]) -> list[Step]:
+    """The steps of pruning, the extension first. Pure."""
+    extended = [one for one in decisions if one.do == "extend"]
+    deleted = [one for one in decisions if one.do == "delete"]
+    return [
+        *(Step(f"extend {one.backup}", f"keep {one.backup} until {one.until}: {one.why}") for one in extended),
+        *(Step(f"delete {one.backup}", f"delete {one.backup}: {one.why}") for one in deleted),
+    ]
+
+
+def prune(
+    repository: Repository,
+    listed: Sequence[Listed],
+    decisions: Sequence[Decision],
+    *,
+    dataset: str,
+    record: Record,
+) -> None:
+    """Carry out the decisions. The repository's own locks have the last word: ForbiddenError."""
+    backups = {one.backup: one for one in listed}
+
+    def extend(one: Decision) -> None:
+        manifest = backups[one.backup].manifest
+        assert manifest is not None and one.until is not None, "a good one has a manifest"
+        for part in manifest.parts():
+            repository.extend(manifest.prefix + part.name, one.until)
+        repository.extend(manifest.prefix + MANIFEST, one.until)
+
+    doing = {
+        **{f"extend {one.backup}": lambda one=one: extend(one) for one in decisions if one.do == "extend"},
+        **{
+            f"delete {one.backup}": lambda one=one: remove_backup(repository, backup_prefix(dataset, one.backup))
+            for one in decisions
+            if one.do == "delete"
+        },
+    }
+    carry_out(plan(decisions), doing, record=record)

@@ -1,0 +1,55 @@
+"""What the estate file declares of one dataset's backups, as far as this act can do it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from atp.errors import InvalidError, MissingError
+from atp.ops.backups.format.manifest import Kind
+from atp.ops.backups.format.seal import parse_recipients
+from atp.ops.estate.declare.values import Estate
+
+KINDS: dict[str, Kind] = {"files": "files", "configuration": "files", "sqlite": "sqlite"}
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One dataset: where it is, whom its copies are encrypted to, where they go first and then, how long each is kept.
+
+    `retention` None: nobody said so; copies are neither locked nor removed.
+    """
+
+    dataset: str
+    kind: Kind
+    source: Path
+    repository: str
+    copies_in: tuple[str, ...]
+    recipients: tuple[str, ...]
+    retention: timedelta | None
+
+
+def declared_backup(estate: Estate, dataset: str) -> Declared:
+    """MissingError when the file has no such dataset; InvalidError when it declares nothing that can be done, or keys
+    that are none. Pure.
+    """
+    found = estate.datasets.get(dataset)
+    if found is None:
+        names = ", ".join(estate.datasets) or "none"
+        raise MissingError(f"could not back up {dataset[:80]!r}: the estate file has no such dataset", hint=names)
+    what, edit = f"could not back up {dataset!r}", f"edit estate.yaml: datasets.{dataset}"
+    if found.backup is None:
+        raise InvalidError(f"{what}: it declares no backup", hint=f"{edit}.backup")
+    if found.kind not in KINDS:
+        raise InvalidError(f"{what}: backups of kind {found.kind} are not known yet", hint=", ".join(KINDS))
+    if found.source.place is None:
+        raise InvalidError(f"{what}: its source is no path", hint=f"{edit}.source.place")
+    parse_recipients(found.backup.recipients)
+    return Declared(
+        dataset=dataset,
+        kind=KINDS[found.kind],
+        source=Path(found.source.place),
+        repository=found.backup.repository,
+        copies_in=found.backup.copies_in,
+        recipients=found.backup.recipients,
+        retention=found.retention,
+    )

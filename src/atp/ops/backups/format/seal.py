@@ -1,0 +1,192 @@
+"""A stream compressed with zstd (RFC 8878) and encrypted with age (age-encryption.org/v1), and back.
+
+age says whom only private keys elsewhere can open it for, and not who wrote it: whoever knows the recipients can make
+such a stream, so what comes out of one is checked, never trusted.
+"""
+
+import fcntl
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NoReturn, TypeAlias
+
+import pyrage
+
+from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError
+from atp.ops.backups.format.stream import Plain
+from atp.ports.repository import Sink
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+Recipient: TypeAlias = Any  # pyrage has no types: x25519.Recipient or ssh.Recipient
+Identity: TypeAlias = Any
+LEVEL = 3
+ZSTD_VERSION = zstd.zstd_version
+_PIPE_BYTES = 1 << 20
+_CUT_SHORT = "could not decrypt the backup: it ends before its end, or its bytes are not what was encrypted"
+
+
+def parse_recipients(texts: Sequence[str]) -> list[Recipient]:
+    """The public keys: `age1…` or `ssh-…`. InvalidError when there is none or one is no key."""
+    if not texts:
+        raise InvalidError("could not encrypt: no recipient is named", hint="atp backup key -o KEY.txt makes one")
+    return [_parse_recipient(text) for text in texts]
+
+
+def parse_identities(text: str) -> list[Identity]:
+    """The private keys of an identity file as `age-keygen` writes it, or an SSH key. MalformedError when it is none."""
+    if text.startswith("-----BEGIN"):
+        return [_parse(lambda: pyrage.ssh.Identity.from_buffer(text.encode()))]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise MalformedError("could not read the identity file: it holds no key")
+    return [_parse(partial(pyrage.x25519.Identity.from_str, line)) for line in lines]
+
+
+def draw_identity() -> tuple[str, str]:
+    """A new private key and its recipient, as texts."""
+    identity = pyrage.x25519.Identity.generate()
+    return str(identity), str(identity.to_public())
+
+
+def seal(chunks: Iterable[bytes], *, recipients: Sequence[Recipient], into: Sink) -> None:
+    """Compress and encrypt a stream, in bounded memory. What `chunks` or `into` raise goes through."""
+    source, target = _Source(_compressed(chunks)), _Target(into)
+    try:
+        pyrage.encrypt_io(source, target, list(recipients))
+    except Exception as error:
+        raise source.fault or target.fault or error from None
+    if target.fault is not None:  # pyrage writes its last buffer when it is dropped, and forgets what that raised
+        raise target.fault
+
+
+@contextmanager
+def unsealed(chunks: Iterator[bytes], *, identities: Sequence[Identity]) -> Iterator[Plain]:
+    """The plain stream, to be read to its end: only then is it known that nothing of it was changed or is missing.
+
+    UnauthorizedError when no identity fits, TamperedError when it is damaged; what `chunks` raises goes through. All of
+    that may come after bytes that were right until then, and from the end of the block.
+    """
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    source, faults = _Source(chunks), list[BaseException]()
+
+    def decrypt() -> None:
+        try:
+            with open(write_end, "wb") as target:
+                pyrage.decrypt_io(source, target, list(identities))
+        except BaseException as error:  # told by the thread that reads
+            faults.append(source.fault or error)
+
+    worker = threading.Thread(target=decrypt, name="decrypt", daemon=True)
+    worker.start()
+    try:
+        with open(read_end, "rb") as pipe, zstd.ZstdFile(pipe) as plain:
+            yield plain
+            if plain.read(1):
+                raise TamperedError("could not read the backup: it holds more than it should")
+            if pipe.read(1):
+                raise TamperedError("could not read the backup: something stands behind its end")
+    except (EOFError, zstd.ZstdError, OSError, MalformedError, TamperedError) as error:
+        worker.join()
+        _raise_first(faults, error)
+    finally:
+        worker.join()
+    if faults:
+        _raise_first(faults, faults[0])
+
+
+def _raise_first(faults: Sequence[BaseException], found: BaseException) -> NoReturn:
+    """What decryption said is the cause of what reading found, unless reading gave up first."""
+    cause = next((fault for fault in faults if not isinstance(fault, BrokenPipeError)), found)
+    if isinstance(cause, AtpError):
+        raise cause
+    if isinstance(cause, pyrage.DecryptError) and "key" in str(cause).lower():
+        raise UnauthorizedError(
+            "could not decrypt the backup: none of the keys in the identity file is one of its recipients",
+            hint="its manifest names the recipients",
+        ) from None
+    if isinstance(cause, pyrage.DecryptError | EOFError | zstd.ZstdError) or "decrypt" in str(cause):
+        raise TamperedError(_CUT_SHORT) from None
+    raise cause
+
+
+def _parse_recipient(text: str) -> Recipient:
+    kind = pyrage.ssh if text.startswith("ssh-") else pyrage.x25519
+    try:
+        return kind.Recipient.from_str(text)
+    except pyrage.RecipientError as error:
+        raise InvalidError(f"could not encrypt to {text[:80]!r}: it is no recipient of age: {error}") from None
+
+
+def _parse(read: Callable[[], Identity]) -> Identity:
+    try:
+        return read()
+    except pyrage.IdentityError:
+        raise MalformedError(
+            "could not read the identity file: a line is no private key of age", hint="it begins with AGE-SECRET-KEY-1"
+        ) from None
+
+
+def _compressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    parameter = zstd.CompressionParameter
+    workers = min(4, os.cpu_count() or 1)
+    options: dict[int, int] = {
+        parameter.compression_level: LEVEL,
+        parameter.checksum_flag: 1,
+        parameter.nb_workers: workers,
+    }
+    packer = zstd.ZstdCompressor(options=options)
+    for chunk in chunks:
+        if packed := packer.compress(chunk):
+            yield packed
+    yield packer.flush()
+
+
+class _Source:
+    """What age reads from. It turns whatever a stream raises into an error of its own: `fault` is what it was."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+        self.fault: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none at the end."""
+        try:
+            while not self._rest:
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    return b""
+                self._rest = memoryview(chunk)
+        except BaseException as error:
+            self.fault = error
+            raise
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(taken)
+
+
+class _Target:
+    """What age writes to."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.fault: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        """Take all."""
+        try:
+            self._sink.write(data)
+        except BaseException as error:
+            self.fault = error
+            raise
+        return len(data)
+
+    def flush(self) -> None:
+        """Whoever gave the sink ends it."""

@@ -1,0 +1,1 @@
+"""Backups under test: made, read back, attacked, killed, restored, and judged by the data."""

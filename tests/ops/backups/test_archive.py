@@ -1,0 +1,210 @@
+"""Any tree comes back as it was, by our reader and by tar; an archive that means harm does none."""
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atp.errors import AtpError, TamperedError
+from atp.ops.backups.format.checking import check_tree
+from atp.ops.backups.format.contents import Entry
+from atp.ops.backups.format.tree import Packed, pack
+from atp.ops.backups.format.unpacking import unpack
+from tests.ops.backups.world import nothing, portrait, small_tree
+
+NAMES = (
+    st.binary(min_size=1, max_size=60)
+    .filter(lambda name: b"/" not in name and b"\0" not in name)
+    .filter(lambda name: name not in (b".", b".."))
+)
+TREES = st.recursive(
+    st.binary(max_size=3_000) | NAMES.map(lambda target: ("link", target)),
+    lambda below: st.dictionaries(NAMES, below, max_size=5),
+    max_leaves=12,
+).filter(lambda tree: isinstance(tree, dict))
+
+
+def packed(root: Path) -> tuple[bytes, list[Entry], Packed]:
+    entries, found = list[Entry](), Packed()
+    return b"".join(pack(root, packed=found, note=entries.append)), entries, found
+
+
+def plant(tree: object, at: bytes) -> None:
+    if isinstance(tree, dict):
+        os.mkdir(at)
+        for name, below in tree.items():
+            plant(below, at + b"/" + name)
+    elif isinstance(tree, tuple):
+        os.symlink(tree[1], at)
+    else:
+        assert isinstance(tree, bytes)
+        with open(at, "wb") as file:
+            file.write(tree)
+
+
+@given(TREES)
+def test_any_tree_comes_back_as_it_was(tree: object) -> None:
+    with TemporaryDirectory() as folder:
+        source, into = Path(folder) / "source", Path(folder) / "into"
+        plant(tree, os.fsencode(source))
+        data, entries, _ = packed(source)
+        into.mkdir()
+        assert unpack(io.BytesIO(data), into, moved=nothing) == len(entries)
+        assert portrait(into) == portrait(source)
+        assert check_tree(into, entries, moved=nothing) == len(entries)
+
+
+def test_all_that_is_easily_lost_comes_back(tmp_path: Path) -> None:
+    source, into = small_tree(tmp_path / "source"), tmp_path / "into"
+    os.setxattr(source / "zero", "user.note", b"\xff\0 any bytes")
+    data, _, found = packed(source)
+    into.mkdir()
+    unpack(io.BytesIO(data), into, moved=nothing)
+    assert portrait(into) == portrait(source)
+    assert found.warnings == []
+    assert os.stat(into / "holes").st_blocks * 512 < 2_000_000, "holes are holes again"
+    assert os.stat(into / "big").st_ino == os.stat(into / "deep/hard").st_ino
+
+
+def test_tar_restores_the_same(tmp_path: Path) -> None:
+    if not shutil.which("tar"):
+        pytest.skip("could not find tar (hint: apt-get install tar)")
+    source, into = small_tree(tmp_path / "source"), tmp_path / "into"
+    os.setxattr(source / "zero", "user.note", b"\xff\0 any bytes")
+    data, _, _ = packed(source)
+    into.mkdir()
+    command = ["tar", "--extract", "--preserve-permissions", "--numeric-owner", "--xattrs", "--xattrs-include=*"]
+    subprocess.run([*command, "-C", into], input=data, check=True, capture_output=True)
+    assert portrait(into) == portrait(source)
+
+
+@pytest.mark.slow
+def test_ten_thousand_files_come_back(tmp_path: Path, rng: Random, count: Callable[..., int]) -> None:
+    source, into = tmp_path / "source", tmp_path / "into"
+    for number in range(count(bounded=500, soak=10_000)):
+        path = source / f"{number % 97}" / f"{number % 13}" / f"{number}-{rng.randbytes(3).hex()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(rng.randbytes(rng.randrange(5_000)))
+    data, entries, _ = packed(source)
+    into.mkdir()
+    assert unpack(io.BytesIO(data), into, moved=nothing) == len(entries)
+    assert portrait(into) == portrait(source)
+
+
+def test_a_file_that_changes_while_it_is_read_is_said_to_be_torn(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    path = tmp_path / "source" / "log"
+    path.write_bytes(b"1" * 3_000_000)
+    entries, found = list[Entry](), Packed()
+    chunks = list[bytes]()
+    for chunk in pack(tmp_path / "source", packed=found, note=entries.append):
+        if len(chunk) > 1_000_000 and path.stat().st_size == 3_000_000:
+            os.truncate(path, 1_500_000)
+        chunks.append(chunk)
+    (tmp_path / "into").mkdir()
+    unpack(io.BytesIO(b"".join(chunks)), tmp_path / "into", moved=nothing)
+    assert [entry.is_torn for entry in entries] == [False, True]
+    assert found.warnings == ["log changed while it was read"]
+    assert (tmp_path / "into/log").read_bytes() == b"1" * 1_500_000 + bytes(1_500_000)
+    check_tree(tmp_path / "into", entries, moved=nothing)
+
+
+def test_what_cannot_be_read_stops_the_backup(tmp_path: Path) -> None:
+    with pytest.raises(AtpError, match="could not back up"):
+        packed(tmp_path / "nowhere")
+    (tmp_path / "source").mkdir()
+    deep = tmp_path / "source"
+    os.chdir(deep)
+    try:
+        for _ in range(20):
+            os.mkdir("d" * 250)
+            os.chdir("d" * 250)
+        with pytest.raises(AtpError, match=r"could not back up .*too long"):
+            packed(tmp_path / "source")
+    finally:
+        os.chdir("/")
+
+
+def archive(*members: tuple[str, bytes, str | bytes]) -> bytes:
+    """A tar file of (name, type, link or data)."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        root = tarfile.TarInfo(".")
+        root.type, root.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(root)
+        for name, kind, what in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.mode = kind, 0o755
+            data = what if isinstance(what, bytes) else b""
+            info.linkname, info.size = what if isinstance(what, str) else "", len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return made.getvalue()
+
+
+REG, DIR, SYM, LNK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
+HOSTILE = {
+    "above": [("../evil", REG, b"x")],
+    "absolute": [("/evil", REG, b"x")],
+    "above in the middle": [("d", DIR, ""), ("d/../../evil", REG, b"x")],
+    "dot": [("./evil", REG, b"x")],
+    "through a link": [("l", SYM, ".."), ("l/evil", REG, b"x")],
+    "through a link to itself": [("l", SYM, "."), ("l/evil", REG, b"x")],
+    "over a link": [("evil", SYM, "../outside"), ("evil", REG, b"x")],
+    "twice": [("a", REG, b"x"), ("a", REG, b"y")],
+    "a directory over a link": [("d", SYM, ".."), ("d", DIR, ""), ("d/evil", REG, b"x")],
+    "linked outside": [("h", LNK, "../outside")],
+    "linked to the root": [("h", LNK, "/etc/passwd")],
+    "linked through a link": [("l", SYM, ".."), ("h", LNK, "l/outside")],
+    "linked to a link": [("l", SYM, "../outside"), ("h", LNK, "l")],
+    "linked to nothing": [("h", LNK, "gone")],
+    "no directory": [("d/evil", REG, b"x")],
+    "a block device": [("disk", tarfile.BLKTYPE, "")],
+    "a character device": [("null", tarfile.CHRTYPE, "")],
+    "a contiguous file": [("c", tarfile.CONTTYPE, "")],
+    "a link without a target": [("l", SYM, "")],
+    "a second root": [(".", DIR, "")],
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_an_archive_that_means_harm_does_none(tmp_path: Path, what: str) -> None:
+    (tmp_path / "outside").write_text("untouched")
+    (tmp_path / "into").mkdir()
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(TamperedError, match=r"^could not"):
+        unpack(io.BytesIO(archive(*HOSTILE[what])), tmp_path / "into", moved=nothing)
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "outside").read_text() == "untouched"
+    assert (tmp_path / "outside").stat().st_nlink == 1
+
+
+@given(st.data())
+def test_bytes_that_were_changed_never_escape(data: st.DataObject) -> None:
+    """Whatever is done to an archive: an error of ours or a tree, and nothing beside it."""
+    tar = bytearray(archive(("d", DIR, ""), ("d/f", REG, b"x" * 700), ("l", SYM, "d"), ("ä" * 90, REG, b"long")))
+    for _ in range(data.draw(st.integers(1, 4))):
+        tar[data.draw(st.integers(0, len(tar) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(tar)))
+    with TemporaryDirectory() as folder:
+        into = Path(folder) / "into"
+        into.mkdir()
+        with suppress(AtpError):
+            unpack(io.BytesIO(bytes(tar[:cut])), into, moved=nothing)
+        assert os.listdir(folder) == ["into"]
+
+
+def test_an_extended_header_that_is_huge_is_refused(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, 1 << 40
+    with pytest.raises(TamperedError, match="extended header has"):
+        unpack(io.BytesIO(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)), tmp_path, moved=nothing)
