@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atp.errors import UnavailableError
+from atp.errors import TamperedError, UnavailableError
 from atp.verify.workers import map_ordered
 
 AHEAD_PER_JOB = 3
@@ -53,6 +53,19 @@ def test_few_pieces_are_made_before_their_results_are_taken(jobs: int) -> None:
     for taken, result in enumerate(map_ordered(abs, pieces(), jobs=jobs), 1):
         assert result == taken - 1
         assert len(made) - taken < AHEAD_PER_JOB * jobs
+
+
+@given(st.integers(0, 12), st.integers(1, 3))
+@settings(max_examples=10)
+def test_an_error_of_the_pieces_comes_after_the_results_of_those_before_it(pieces: int, jobs: int) -> None:
+    def failing() -> Iterator[int]:
+        yield from range(pieces)
+        raise TamperedError("it is cut off")
+
+    taken = list[int]()
+    with pytest.raises(TamperedError, match="it is cut off"):
+        taken += map_ordered(abs, failing(), jobs=jobs)
+    assert taken == list(range(pieces))
 
 
 def test_processes_begin_before_a_result_is_asked_for_and_end_with_the_results() -> None:

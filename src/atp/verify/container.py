@@ -1,12 +1,14 @@
 """The files of a bundle: a directory or a .zip, read as streams and within bounds."""
 
 import errno
+import os
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -17,6 +19,10 @@ from atp.verify.source import FileSource, ended_line
 _CHUNK_BYTES = 1 << 20
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
 """What `zipfile` raises for bytes that are no zip, or not one that it reads."""
+
+
+Block = Callable[[], bytes]
+"""Reads whole lines of a file, about 1 MiB of them; crosses process borders. The last one may not end with a line."""
 
 
 class Container(Protocol):
@@ -33,6 +39,9 @@ class Container(Protocol):
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """A file in pieces of 1 MiB."""
+
+    def blocks(self, name: str) -> Iterator[Block]:
+        """A file of lines in blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,23 @@ class Folder:
             raise MissingError("it is missing") from None
         except OSError as error:
             raise UnavailableError(f"could not read {self.directory / name}: {error.strerror}") from None
+
+    def blocks(self, name: str) -> Iterator[Block]:
+        """One file, of which only the ends of blocks are read here."""
+        path = self.directory / name
+        try:
+            with path.open("rb") as file:
+                size, at = os.fstat(file.fileno()).st_size, 0
+                while at < size:
+                    file.seek(at + _CHUNK_BYTES)
+                    rest = file.readline(2 * ENTRY_BYTES_MAX)
+                    end = min(size, at + _CHUNK_BYTES) + len(rest)
+                    yield partial(_read_part, path, at, end - at)
+                    at = end
+        except FileNotFoundError:
+            raise MissingError("it is missing") from None
+        except OSError as error:
+            raise UnavailableError(f"could not read {path}: {error.strerror}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +134,17 @@ class Zip:
         except (*_BROKEN, OSError) as error:
             raise _failure(error) from None
 
+    def blocks(self, name: str) -> Iterator[Block]:
+        """One file, unpacked here."""
+        rest = b""
+        for chunk in self.chunks(name):
+            read = rest + chunk
+            end = read.rfind(b"\n") + 1 or len(read)
+            yield partial(bytes, read[:end])
+            rest = read[end:]
+        if rest:
+            yield partial(bytes, rest)
+
     def _open(self, name: str) -> IO[bytes]:
         if self.archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise TamperedError("it is neither stored nor deflated")
@@ -126,6 +163,15 @@ def open_container(path: Path) -> Iterator[Container]:
         raise _failure(error) from None
     with archive:
         yield Zip(archive)
+
+
+def _read_part(path: Path, at: int, count: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(at)
+            return file.read(count)
+    except OSError as error:
+        raise UnavailableError(f"could not read {path}: {error.strerror}") from None
 
 
 def repeated(names: list[str]) -> list[str]:

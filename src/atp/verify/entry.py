@@ -8,7 +8,7 @@ it as cheap as comparing it.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from atp.errors import MalformedError
@@ -69,6 +69,17 @@ class Heads(NamedTuple):
     unread: tuple[int, ...]
     sealed: tuple[SealedEntry, ...]
 
+    def moved(self, by: int) -> "Heads":
+        """The same of a run that begins so much later."""
+        return Heads(
+            self.first_index + by,
+            self.first_at,
+            self.last_at,
+            tuple(index + by for index in self.backward),
+            tuple(index + by for index in self.unread),
+            tuple(replace(entry, index=entry.index + by) for entry in self.sealed),
+        )
+
 
 class HeadReader:
     """Reads the heads of entries in order. One that begins with `head`, its neighbour's, and ends with END: skip it.
@@ -117,12 +128,14 @@ class HeadReader:
         )
 
 
-def read_heads(entries: Sequence[bytes], *, first_index: int) -> Heads:
-    """Reads the heads of a run of entries."""
+def read_heads(entries: Sequence[bytes], *, first_index: int, with_events: bool = False) -> Heads:
+    """Reads the heads of a run of entries, and their events besides where that is asked for."""
     reader = HeadReader()
     for index, entry in enumerate(entries, first_index):
         if not (entry.startswith(reader.head) and entry.endswith(END)):
             reader.read(entry, index)
+    if with_events:
+        reader.read_events(entries, first_index)
     return reader.heads(first_index=first_index)
 
 

@@ -133,8 +133,13 @@ def read_lines(path: Path, *, line_bytes_max: int = 2 * ENTRY_BYTES_MAX) -> Iter
 def ended_line(line: bytes) -> bytes:
     """The line without its line feed; TamperedError when it has none: too long, or cut off."""
     if not line.endswith(b"\n"):
-        raise TamperedError(f"its line {line[:40]!r} is too long, or cut off")
+        raise TamperedError(unended(line))
     return line[:-1]
+
+
+def unended(line: bytes) -> str:
+    """What is wrong with a line that has no line feed."""
+    return f"its line {line[:40]!r} is too long, or cut off"
 
 
 def cut_tile(tile: Tile, data: bytes) -> bytes:

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from multiprocessing.context import BaseContext
 from typing import TypeVar
 
-from atp.errors import UnavailableError
+from atp.errors import AtpError, UnavailableError
 
 _Piece = TypeVar("_Piece")
 _Result = TypeVar("_Result")
@@ -37,14 +37,23 @@ def keep_freed_memory() -> None:
 def map_ordered(work: Callable[[_Piece], _Result], pieces: Iterable[_Piece], *, jobs: int) -> Iterator[_Result]:
     """The results in the order of the pieces; with one job in this process, each when it is asked for.
 
-    With more jobs other processes begin at once. UnavailableError when one of them dies.
+    With more jobs other processes begin at once. An error of the pieces comes after the results of those before it.
+    UnavailableError when a process dies.
     """
     if jobs <= 1:
         keep_freed_memory()
         return map(work, pieces)
-    pool, waiting = ProcessPoolExecutor(jobs, mp_context=_context(), initializer=keep_freed_memory), iter(pieces)
+    pool, failed = ProcessPoolExecutor(jobs, mp_context=_context(), initializer=keep_freed_memory), list[AtpError]()
+    waiting = _until_failure(pieces, failed)
     running = deque(pool.submit(work, piece) for piece in islice(waiting, jobs * _IN_FLIGHT_PER_JOB))
-    return _results(pool, work, waiting, running)
+    return _results(pool, work, waiting, running, failed)
+
+
+def _until_failure(pieces: Iterable[_Piece], failed: list[AtpError]) -> Iterator[_Piece]:
+    try:
+        yield from pieces
+    except AtpError as error:
+        failed.append(error)
 
 
 def _results(
@@ -52,11 +61,14 @@ def _results(
     work: Callable[[_Piece], _Result],
     waiting: Iterator[_Piece],
     running: deque[Future[_Result]],
+    failed: list[AtpError],
 ) -> Iterator[_Result]:
     try:
         while running:
             yield running.popleft().result()
             running.extend(pool.submit(work, piece) for piece in islice(waiting, 1))
+        for error in failed:
+            raise error
     except BrokenProcessPool:
         died = "could not verify: a worker process died"
         raise UnavailableError(died, hint="is memory short? use --jobs 1") from None
