@@ -95,8 +95,8 @@ def fold(told: Iterable[Told]) -> History:
     numbers = dict[str, list[int]]()
     for drill in drills:
         numbers.setdefault(drill.dataset, []).append(drill.done.number)
-    missing = {dataset: found for dataset, given in numbers.items() if (found := _missing(given))}
-    twice = {dataset: found for dataset, given in numbers.items() if (found := _twice(given))}
+    missing = {dataset: gone for dataset, given in numbers.items() if (gone := _missing(given))}
+    twice = {dataset: both for dataset, given in numbers.items() if (both := _twice(given))}
     return History(tuple(drills), missing, unreadable, twice)
 
 
