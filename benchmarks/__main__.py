@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import (
+    backup,
     disk,
     ingest,
     lone,
@@ -31,6 +32,7 @@ from tests.services.absent import AbsentError
 EVENTS, EVENTS_FULL, SECONDS = 1_000_000, 10_000_000, 10.0
 SCRATCH = Path(__file__).resolve().parents[1] / "var"
 OF_EMPTY: dict[str, Callable[[Run], Iterator[Row]]] = {
+    "backup": backup.measure,
     "ingest": ingest.measure,
     "lone": lone.measure,
     "many": many.measure,

@@ -32,6 +32,8 @@ IN_ORDER = [
     "act",
     "spool",
     "estate",
+    "backup",
+    "restore",
     "status",
     "doctor",
     "completion",

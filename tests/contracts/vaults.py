@@ -165,7 +165,7 @@ def release(root: Path) -> None:
     for folder, _, names in os.walk(root):
         for name in names:
             with suppress(OSError):
-                file = os.open(Path(folder) / name, os.O_RDONLY | os.O_NOFOLLOW)
+                file = os.open(Path(folder) / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
                 flags = struct.unpack("l", fcntl.ioctl(file, 0x80086601, struct.pack("l", 0)))[0]
                 fcntl.ioctl(file, 0x40086602, struct.pack("l", flags & ~0x10))
                 os.close(file)

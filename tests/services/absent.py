@@ -1,6 +1,6 @@
 """What a starter raises when this machine lacks a part: the test is skipped aloud, never silently."""
 
-APT_PACKAGES = ("chromium", "postgresql", "strace")
+APT_PACKAGES = ("age", "chromium", "postgresql", "strace", "zstd")
 APT_LINE = f"apt-get install -y --no-install-recommends {' '.join(APT_PACKAGES)}"
 
 

@@ -25,7 +25,7 @@ def _has_packages() -> bool:
         browser.find_program()
     except AbsentError:
         return False
-    return shutil.which("strace") is not None
+    return all(shutil.which(program) for program in ("age", "strace", "zstd"))
 
 
 def _install_packages() -> None:

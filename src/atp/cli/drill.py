@@ -152,12 +152,18 @@ def list_(at: Drilling, dataset: str | None) -> None:
     missing = {name: numbers for name, numbers in found.missing.items() if dataset in (None, name)}
     lines = [table(HEADS, [row(drill) for drill in drills]) if drills else "no drill is told of"]
     lines += [_gap(name, numbers) for name, numbers in missing.items()]
-    document = {"drills": [_document(drill) for drill in drills], "missing": missing}
+    twice = {name: numbers for name, numbers in found.twice.items() if dataset in (None, name)}
+    lines += [f"told twice: {_names(name, numbers)}: by two machines, or made up" for name, numbers in twice.items()]
+    document = {"drills": [_document(drill) for drill in drills], "missing": missing, "twice": twice}
     at.desk.output.answer(document, "\n".join(lines))
 
 
 def _gap(name: str, numbers: tuple[int, ...]) -> str:
-    return f"missing: {', '.join(f'{name}/{number}' for number in numbers)}: begun and never ended, or taken away"
+    return f"missing: {_names(name, numbers)}: begun and never ended, or taken away"
+
+
+def _names(name: str, numbers: tuple[int, ...]) -> str:
+    return ", ".join(f"{name}/{number}" for number in numbers)
 
 
 @command.command()

@@ -40,7 +40,7 @@ class Kept:
 class Repository(Protocol):
     """Objects of any size, in bounded memory. UnavailableError from every method: the place is gone, full or broken.
 
-    For one thread.
+    Safe to call from several threads, but a sink is for one.
     """
 
     @property

@@ -83,6 +83,8 @@ def test_an_event_that_stands_twice_counts_once_and_nonsense_proves_nothing(worl
     delivered = replace(told(event), index=7)
     found = fold([delivered, told(event), replace(told(event), id="x", data={"verdict": "pass"})])
     assert [drill.index for drill in found.drills] == [7] and found.unreadable == 1
+    assert found.twice == {}
+    assert fold([told(event), replace(told(event), id="of another machine")]).twice == {"catalogue": (1,)}
 
 
 class _Tags(HTMLParser):  # what the standard library asks to inherit

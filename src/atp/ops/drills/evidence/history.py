@@ -1,7 +1,8 @@
 """Events of the operators' trail -> the drills of each dataset, what is missing among them, and what is due. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -44,11 +45,15 @@ class Drill:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The drills, oldest first; numbers that nothing was told of, by dataset; how many events could not be read."""
+    """The drills, oldest first; by dataset the numbers that nothing was told of, and those that two drills have.
+
+    `unreadable` counts events that are of no drill: they prove nothing.
+    """
 
     drills: tuple[Drill, ...]
     missing: Mapping[str, tuple[int, ...]]
     unreadable: int = 0
+    twice: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def of(self, dataset: str) -> list[Drill]:
         """The drills of one dataset."""
@@ -87,9 +92,12 @@ def fold(told: Iterable[Told]) -> History:
             if one.id not in found or one.index is not None:
                 found[one.id] = Drill(one.id, one.at, one.by, one.dataset, done, one.index)
     drills = sorted(found.values(), key=lambda drill: (drill.at, drill.done.number))
-    datasets = sorted({drill.dataset for drill in drills})
-    missing = {dataset: _missing([d.done.number for d in drills if d.dataset == dataset]) for dataset in datasets}
-    return History(tuple(drills), {name: numbers for name, numbers in missing.items() if numbers}, unreadable)
+    numbers = dict[str, list[int]]()
+    for drill in drills:
+        numbers.setdefault(drill.dataset, []).append(drill.done.number)
+    missing = {dataset: gone for dataset, given in numbers.items() if (gone := _missing(given))}
+    twice = {dataset: both for dataset, given in numbers.items() if (both := _twice(given))}
+    return History(tuple(drills), missing, unreadable, twice)
 
 
 def due(history: History, dataset: str, *, period: timedelta, scenario: str, now: datetime) -> Due:
@@ -100,6 +108,10 @@ def due(history: History, dataset: str, *, period: timedelta, scenario: str, now
     due_at = passed_at + period
     state: State = "overdue" if now > due_at else "due" if now > passed_at + period * _SOON else "ok"
     return Due(dataset, state, due_at, passed_at, scenario, period)
+
+
+def _twice(numbers: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(number for number, count in Counter(numbers).items() if count > 1))
 
 
 def _missing(numbers: Sequence[int]) -> tuple[int, ...]:
