@@ -1,4 +1,4 @@
-"""The page about recovery is true: its commands are run in order, in one place, and print what stands there."""
+"""The page about drills is true: its commands are run in order, in one place, and print what stands there."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pytest
 from atp.ops.drills.act.asking import fence_words
 from tests.whole.served import PROGRAM
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "recovery.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "drills.md").read_text()
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 VARYING = re.compile(r"[0-9a-f]{8,}|\d+(?:[.:,-]\d+)*")
 
