@@ -1,4 +1,4 @@
-"""The page about recovery is true: its commands are run in order, in one place, and print what stands there."""
+"""The page about drills is true: its commands are run in order, in one place, and print what stands there."""
 
 import os
 import re
