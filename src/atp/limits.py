@@ -44,11 +44,11 @@ QUEUE_EVENTS_MAX = 100_000  # waiting for the group commit, over all tenants
 QUEUE_BYTES_MAX = 256 * 1024 * 1024
 GROUP_EVENTS_MAX = 20_000  # one commit group; one transaction
 GROUP_BYTES_MAX = 64 * 1024 * 1024
-LAG_SECONDS_MAX = 0.6  # an entry that no view has seen is older than this: commit groups wait
+LAG_SECONDS_MAX = 0.7  # an entry that no view has seen is older than this: commit groups wait
 PUBLISH_PAUSE_SECONDS = 0.05  # between two checkpoints, so that each covers what came meanwhile
 INTEGRATE_ENTRIES_MAX = 16_384  # entries of one log that one integrate step takes
 FOLLOW_ENTRIES_MAX = 8_192
-SCAN_FRAMES_MAX = 64  # frames that one page of a query may read before it hands out a cursor
+SCAN_FRAMES_MAX = 24  # frames that one page of a query may read before it hands out a cursor
 LOG_KEYS_MAX = 2  # that sign one log at once
 
 # Watching over itself
@@ -90,6 +90,16 @@ BACKUP_PAX_BYTES_MAX = 1024 * 1024  # of the extended header of one file
 BACKUP_NAME_BYTES_MAX = 16 * 1024  # of the path of one file below its root: longer ones cannot be restored
 BACKUP_ORPHAN_SECONDS = 2 * 86_400  # after which a backup that nobody finished is removed
 BACKUP_WARNINGS_MAX = 20  # that are told one by one
+
+# Drills
+HEARTBEATS_MAX = 5_000  # that a dataset keeps: older ones are removed, of the ledger nothing is
+HEARTBEAT_LINE_BYTES_MAX = 1_024
+LEDGER_LINES_MAX = 10_000_000  # that are read of the ledger: 19 years of one a minute
+DRILL_ASK_SECONDS = 6 * 3_600  # that the questions to a restored copy may take
+DRILL_ANSWER_BYTES_MAX = 8 * 1024 * 1024
+DRILL_REACH_SECONDS = 2.0  # that the way out of the fence is tried
+DRILL_TOLD_CHARS_MAX = 500  # of one sentence in the evidence
+DRILL_ENVELOPE_BYTES_MAX = 1024 * 1024
 
 # Units of the log: C2SP tile width; frames are what the views index and what one decompression costs
 TILE_WIDTH = 256

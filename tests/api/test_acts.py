@@ -119,7 +119,8 @@ def test_a_freeze_stops_exports_says_why_and_is_released(root: httpx.Client, ten
     try:
         found = problem(root.get(f"/v1/tenants/{tenant}/export"), 409, "conflict")
         assert "case 7" in found["detail"] and "unfreeze" in found["hint"]
-        assert root.get("/v1/integrity").json()["freeze"]["reason"] == "case 7"
+        for path in ("/v1/integrity", "/v1/status"):
+            assert root.get(path).json()["freeze"]["reason"] == "case 7"
         assert root.get("/health/export").json()["entries"]["freeze"]["status"] == "Degraded"
         assert "case 7" not in root.get("/health").text
     finally:

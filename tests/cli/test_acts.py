@@ -59,13 +59,20 @@ def test_views_are_rebuilt_and_compared(atp: Atp, filled: str) -> None:
     assert atp.document("query", "--tenant", filled, "--actor", "alice", "--limit", "1000")["events"]
 
 
-def test_brakes_are_pulled_with_a_reason_and_released(atp: Atp, filled: str) -> None:
+def test_brakes_are_pulled_with_a_reason_and_released(atp: Atp, filled: str, platform: Platform, here: Path) -> None:
     assert atp("integrity", "freeze").code == 2
     assert atp("integrity", "freeze", "--reason", "case 7").code == 0
     ran = atp("export", "--tenant", filled, "-o", "x.zip")
     assert ran.code == 4 and "case 7" in ran.err
+    ran = atp("export", "--tenant", filled, "--whole", "-o", "log")
+    assert ran.code == 4 and "frozen by root since" in ran.err and "case 7 (hint: atp integrity unfreeze" in ran.err
+    assert not (here / "log").exists()
+    assert "by root since" in atp("status").out
+    assert atp("verify", platform.url, "--tenant", filled).code == 0, "whoever watches a log may go on"
     assert atp("integrity", "unfreeze", "--reason", "closed").code == 0
+    assert "frozen" not in atp("status").out
     assert atp("export", "--tenant", filled, "-o", "x.zip").code == 0
+    assert atp("export", "--tenant", filled, "--whole", "-o", "log").code == 0
     assert atp("integrity", "unfreeze", "--reason", "closed").code == 4
     assert atp("maintenance", "on", "--reason", "new disk").code == 0
     assert atp("query", "--tenant", filled).code == 0

@@ -1,63 +1,57 @@
-"""The page about recovery is true: its file is an estate, its commands do what stands there, in its order."""
+"""The page about recovery is true: its commands are run in order, in one place, and print what stands there."""
 
 import os
 import re
-import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from atp.ops.backups.format.manifest import Kind, how_to_restore
-from tests.contracts.vaults import release
-from tests.docs.test_examples import ROOT, blocks
+from atp.ops.drills.act.asking import fence_words
 from tests.whole.served import PROGRAM
 
-PAGE = "docs/recovery.md"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    """The archive that the page speaks of, below a folder of the test."""
-    (tmp_path / "archive/letters/1848").mkdir(parents=True)
-    (tmp_path / "archive/letters/1848/a.txt").write_text("dear all\n")
-    (tmp_path / "cellar").mkdir()
-    with closing(sqlite3.connect(tmp_path / "archive/catalogue.db")) as made:
-        made.execute("CREATE TABLE letter (id INTEGER PRIMARY KEY)")
-    yield tmp_path
-    release(tmp_path)
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "recovery.md").read_text()
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+VARYING = re.compile(r"[0-9a-f]{8,}|\d+(?:[.:,-]\d+)*")
 
 
 @pytest.mark.slow
-def test_the_page_can_be_followed(place: Path) -> None:
-    env = {**os.environ, "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}", "ATP_STATE_DIR": str(place / "state")}
-    env |= {"ATP_URL": "http://127.0.0.1:9", "TMPDIR": str(place)}
-    for block in blocks(PAGE, "console"):
-        for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n?)*)", block, re.MULTILINE):
-            done = subprocess.run(
-                ["bash", "-c", _here(command, place)], cwd=place, env=env, text=True, capture_output=True, check=False
-            )
-            assert done.returncode == 0, (command, done)
-            assert _constant(done.stdout) == _constant(expected), (command, done)
-            if command.startswith("atp backup key"):
-                (text,) = blocks(PAGE, "yaml")
-                estate = _here(text, place).replace("RECIPIENT", done.stdout.strip())
-                (place / "estate.yaml").write_text(estate)
+def test_from_nothing_to_a_first_green_drill(tmp_path: Path) -> None:
+    """Numbers, times and digests may differ; `…` stands for any rest of a line."""
+    if not fence_words():
+        pytest.skip("could not make a network namespace (hint: run the tests as root, or allow user namespaces)")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("ATP_")}
+    env |= {"PATH": f"{PROGRAM.parent}:{env['PATH']}", "ATP_STATE_DIR": str(tmp_path / "state")}
+    place = tmp_path / "here"
+    place.mkdir()
+    steps = [step for block in BLOCK.findall(PAGE) for step in _steps(block)]
+    assert len(steps) >= 10
+    for command, expected in steps:
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=place,
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        assert done.returncode == 0, (command, done.stdout)
+        wanted, found = _constant(expected), _constant(done.stdout)
+        assert len(wanted) == len(found), (command, done.stdout)
+        for one, other in zip(wanted, found, strict=True):
+            assert other.startswith(one.removesuffix("…")) if one.endswith("…") else one == other, command
 
 
-def test_the_commands_without_us_are_those_of_the_manifest() -> None:
-    text = (ROOT / PAGE).read_text()
-    kinds: tuple[Kind, ...] = ("files", "sqlite")
-    for kind in kinds:
-        assert how_to_restore(kind) in text
+def _steps(block: str) -> Iterator[tuple[str, str]]:
+    """(command, what it prints); a command of several lines is a here-document."""
+    for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        lines = step.split("\n")
+        length = lines.index("EOF") + 1 if "<<EOF" in lines[0] else 1
+        yield "\n".join(lines[:length]), "\n".join(lines[length:])
 
 
-def _here(text: str, place: Path) -> str:
-    return text.replace("/srv/archive", str(place / "archive")).replace("/mnt/cellar/backups", str(place / "cellar"))
-
-
-def _constant(text: str) -> str:
-    text = re.sub(r"age1(…|[a-z0-9]+)", "age1…", text.strip())
-    return re.sub(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}", "ID", text)
+def _constant(text: str) -> list[str]:
+    lines = [re.sub(r"\s+", " ", VARYING.sub("0", line)).strip() for line in text.strip().split("\n")]
+    return [line for line in lines if line]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from atp.merkle.edge import Edge
 from atp.merkle.frontier import Frontier
-from atp.merkle.hashes import EMPTY_ROOT, complete_root, leaf_hash, leaf_hashes, node_hash
+from atp.merkle.hashes import EMPTY_ROOT, complete_root, leaf_hash, leaf_hashes, leaf_hashes_held, node_hash
 from atp.merkle.tiles import Tile
 from tests.merkle.reference import ReferenceTree, numbered
 
@@ -16,6 +16,21 @@ def test_an_empty_entry_is_not_an_empty_tree() -> None:
     assert EMPTY_ROOT.hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
     assert leaf_hashes([b"", b""]) == [leaf_hash(b"")] * 2
+
+
+@given(st.lists(st.integers(0, 9_000) | st.sampled_from([2_046, 2_047, 2_048, 4_094, 4_095])))
+def test_entries_hashed_in_pieces_have_the_same_leaves(sizes: list[int]) -> None:
+    entries = [bytes(number % 251 for number in range(size)) for size in sizes]
+    assert leaf_hashes_held(entries) == leaf_hashes(entries)
+
+
+@given(st.lists(st.binary(max_size=3_000)))
+def test_entries_are_hashed_where_they_lie(entries: list[bytes]) -> None:
+    joined, at, views = memoryview(b"".join(entries)), 0, list[memoryview]()
+    for entry in entries:
+        views.append(joined[at : at + len(entry)])
+        at += len(entry)
+    assert leaf_hashes(views) == leaf_hashes(entries) == [leaf_hash(entry) for entry in entries]
 
 
 def test_an_entry_cannot_pass_for_a_node() -> None:

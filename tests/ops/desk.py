@@ -15,6 +15,7 @@ from atp.ops.act import Act, Told, fold_all
 from atp.ops.record import Recording, begin
 from atp.ops.sink import ServerThenSpool
 from atp.ops.waiting import Spool
+from atp.ports.clock import Clock
 from atp.verify.remember import Memory
 
 CLOCK = SystemClock()
@@ -41,11 +42,16 @@ class Desk:
     def say(self, words: object) -> None:
         self.said.append(str(words))
 
-    def sink(self, client: Client | None) -> ServerThenSpool:
+    def sink(self, client: Client | None, *, clock: Clock = CLOCK, rest_seconds: float = 0.0) -> ServerThenSpool:
         """What a command of this machine writes to; it asks a server that did not answer again at once."""
-        spool = self.spool()
         return ServerThenSpool(
-            client, spool, memory=self.memory, clock=CLOCK, user="ann", tell=self.say, rest_seconds=0.0
+            client,
+            self.spool(),
+            memory=self.memory,
+            clock=clock,
+            user="ann",
+            tell=self.say,
+            rest_seconds=rest_seconds,
         )
 
     def begin(self, client: Client | None, **options: Any) -> Recording:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from atp.adapters.memory import FrozenClock
 from atp.client import Client
 from atp.errors import ConflictError, ForbiddenError, TamperedError, UnauthorizedError, UnavailableError
 from atp.limits import SPOOL_GROUP_LINES
@@ -232,6 +233,17 @@ def test_what_is_expected_needs_the_server(desk: Desk, served: Served) -> None:
     with pytest.raises(UnavailableError, match="only the server knows whether b-1 is as expected"):
         desk.begin(away(), resource="b-1", expect={"b-1": -1})
     assert desk.spool().waiting() == []
+
+
+def test_a_server_that_did_not_answer_is_left_alone_for_a_while(desk: Desk) -> None:
+    clock = FrozenClock()
+    sink = desk.sink(away(), clock=clock, rest_seconds=10.0)
+    for number in range(4):
+        sink.write(act_event(number), expect={}, is_outcome=False)
+    assert len(desk.said) == 1 and len(desk.spool().waiting()) == 4
+    clock.advance(10.0)
+    sink.write(act_event(4), expect={}, is_outcome=False)
+    assert len(desk.said) == 2
 
 
 def test_no_evidence_no_act(desk: Desk) -> None:

@@ -37,6 +37,7 @@ def test_imports_follow_the_map_of_the_house() -> None:
         ("ops/rebel.py", "atp.errors", "Acts"),
         ("ops/declaration/rebel.py", "atp.errors", "Declaration"),
         ("ops/estate/declare/rebel.py", "atp.ops.estate.evidence", "Triad"),
+        ("ops/drills/evidence/rebel.py", "atp.ops.drills.act", "Triad"),
         ("ops/estate/evidence/rebel.py", "jinja2", "No framework below the doors and adapters"),
     ],
 )
@@ -80,6 +81,7 @@ def test_the_linter_catches(path: str, text: str, code: str) -> None:
     ("path", "text"),
     [
         ("src/atp/cli/x.py", '"""X."""\n\nprint("told")\n'),
+        ("src/atp/cli/verify.py", '"""X."""\n\n\ndef _act() -> None:\n    import os\n\n    os.sync()\n'),
         ("src/atp/app/open.py", '"""X."""\n\n\ndef _act() -> None:\n    import os\n\n    os.sync()\n'),
     ],
 )

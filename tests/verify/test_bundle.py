@@ -2,6 +2,7 @@
 
 import json
 import random
+import resource
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.verify.stored import KEY, entries, instant, note, range_files, select
 
 SIZE = 1_000
 STORED = entries(SIZE)
+LARGE = 33_000
 
 
 def check(path: Path, **options: object) -> Report:
@@ -166,6 +168,64 @@ def test_a_changed_entry_of_a_selection_is_named(tmp_path: Path) -> None:
     assert (finding.level, finding.index) == ("payload", 500)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["range", "range.zip", "selection", "selection.zip"])
+def test_all_cores_say_of_a_bundle_what_one_says(name: str, tmp_path: Path, rng: random.Random) -> None:
+    stored = entries(LARGE)
+    is_range = name.startswith("range")
+    files = range_files(stored, 1, LARGE) if is_range else selection_files(stored, range(0, LARGE, 5))
+    beside = "leaves" if is_range else "proofs.ndjson"
+    lines = files["entries.ndjson"].splitlines(keepends=True)
+    at = rng.randrange(len(lines))
+    damaged = {
+        "nothing": files,
+        "an entry": files | {"entries.ndjson": b"".join([*lines[:at], b"{}\n", *lines[at + 1 :]])},
+        "a line less": files | {"entries.ndjson": b"".join([*lines[:at], *lines[at + 1 :]])},
+        "a line more": files | {"entries.ndjson": b"".join([*lines, lines[at]])},
+        "an end": files | {"entries.ndjson": files["entries.ndjson"][: -rng.randrange(1, 1_000)]},
+        "the other file": files | {beside: files[beside][: rng.randrange(len(files[beside]))]},
+    }
+    for what, changed in damaged.items():
+        path = write_bundle(tmp_path / f"{what} {name}", changed)
+        before = seconds_of_others()
+        many = check(path, jobs=2)
+        assert seconds_of_others() > before, "other processes did the work"
+        assert many.as_json() == check(path).as_json()
+        assert many.is_tampered == (changed is not files), what
+
+
+def seconds_of_others() -> float:
+    """Processor time of all processes that this one started, and that have ended."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+
+
+def test_a_small_bundle_is_checked_in_one_process(tmp_path: Path) -> None:
+    before = seconds_of_others()
+    for number, files in enumerate((range_files(STORED, 0, SIZE), selection_files(STORED, range(SIZE)))):
+        assert not check(write_bundle(tmp_path / str(number), files), jobs=2).is_tampered
+    assert seconds_of_others() == before
+
+
+@pytest.mark.parametrize("name", ["range", "range.zip", "selection"])
+def test_an_entry_that_was_signed_as_garbage_is_named(name: str, tmp_path: Path) -> None:
+    stored = [*STORED]
+    stored[500] = stored[500].replace(b'"outcome":"success",', b'"outcome"!"success",')
+    files = selection_files(stored, [3, 500, 999]) if name == "selection" else range_files(stored, 100, 700)
+    path = write_bundle(tmp_path / name, files)
+    assert not check(path, level="payload").is_tampered
+    (finding,) = check(path).logs[0].findings
+    assert (finding.place, finding.reason, finding.index) == ("entries.ndjson", "it is not of format 1", 500)
+
+
+def test_a_line_that_does_not_end_is_said(tmp_path: Path) -> None:
+    for number, (size, first) in enumerate([(100, 0), (3_000_000, 0)]):
+        files = range_files(STORED, 0, 10)
+        files["entries.ndjson"] += b"x" * size
+        report = check(write_bundle(tmp_path / str(number), files))
+        (finding,) = report.logs[0].findings
+        assert "its line b'xxx" in finding.reason and "is too long, or cut off" in finding.reason, first
+
+
 def test_a_bundle_is_checked_under_given_keys(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "bundle", range_files(STORED, 0, 10))
     other = SigningKey.from_seed(bytes(32), name=KEY.name)
@@ -178,6 +238,14 @@ def test_a_bundle_that_contradicts_a_known_checkpoint_of_its_size_is_a_fork(tmp_
     other = [*STORED[:-1], STORED[0]]
     assert "the log was forked" in check(path, against=note(other)).as_text()
     assert not check(path, against=note(entries(1_001))).is_tampered
+
+
+def test_a_zip_whose_directory_points_before_its_begin_is_damaged(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path / "bundle.zip", range_files(STORED, 0, 10))
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1  # of where the directory begins (APPNOTE 4.3.16): what it lists moves by 256 bytes
+    path.write_bytes(data)
+    assert "it cannot be unpacked" in check(path).as_text()
 
 
 def test_a_file_that_is_there_twice_in_a_zip_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from atp.errors import RefusedError
-from atp.limits import TILE_WIDTH
+from atp.limits import ENTRY_BYTES_MAX, FRAME_ENTRIES, TILE_WIDTH
 from atp.merkle.hashes import leaf_hash
 from atp.merkle.tiles import EntryBundle, Tile, parse_path
 from atp.verify.options import Options
@@ -28,6 +28,7 @@ from tests.verify.stored import (
     unpack,
     write_place,
     write_tiles,
+    zstd,
 )
 
 SIZES = (1, 255, 256, 257, 1_000, 1_300)
@@ -307,3 +308,27 @@ def test_dropped_entries_of_a_tiles_directory_are_found(tmp_path: Path) -> None:
     kept = bundle.read_bytes()[: -len(entry(599)) - 2]
     bundle.write_bytes(kept)
     assert [(f.place, f.index) for f in findings(check(path))] == [("tile/entries/002.p/88", 599)]
+
+
+def test_a_bundle_that_is_cut_off_anywhere_names_the_first_entry_that_is_not_whole(
+    tmp_path: Path, rng: random.Random
+) -> None:
+    stored = entries(100)
+    path = write_tiles(tmp_path / "log", stored)
+    bundle = path / EntryBundle(0, 100).path
+    plain, begins = bundle.read_bytes(), [0]
+    for one in stored:
+        begins.append(begins[-1] + 2 + len(one))
+    for index in (0, 99, *rng.sample(range(100), 10)):
+        for cut in (begins[index], begins[index] + 1, begins[index] + 2, begins[index + 1] - 1):
+            bundle.write_bytes(plain[:cut])
+            assert [(f.place, f.index) for f in findings(check(path))] == [(EntryBundle(0, 100).path, index)]
+
+
+def test_a_bundle_of_too_many_entries_is_not_read_to_its_end(tmp_path: Path) -> None:
+    place = write_place(tmp_path / "place", entries(600))
+    frames = [zstd.compress(bytes(FRAME_ENTRIES * ENTRY_BYTES_MAX)) for _ in range(4)]  # 8 million empty entries
+    place.bundle(1).write_bytes(b"".join(frames))
+    (finding,) = findings(check(place.path))
+    assert (finding.place, finding.index) == ("tile/entries/001.zst", 256)
+    assert "it holds 257 entries instead of 256" in finding.reason

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from atp.errors import AtpError, TamperedError
 from atp.verify.crc import locate_flipped_bit
-from atp.verify.entry import read_endings, read_heads, received_at
+from atp.verify.entry import is_format_1, read_endings, read_heads, received_at
 from atp.verify.manifest import parse_manifest
 from atp.verify.options import Options
 from atp.verify.packed import salvage_frames, unpack_bundle
@@ -18,13 +18,13 @@ from atp.verify.place import check_place
 from atp.verify.selection import parse_proof
 from atp.verify.stretch import parse_range_proof
 from atp.verify.trust import parse_vkeys
-from tests.verify.stored import KEY, entries, entry, instant, pack, range_files, write_file
+from tests.verify.stored import KEY, entries, entry, event, instant, pack, range_files, write_file
 
 BUNDLE = pack(entries(256))
 RANGE = range_files(entries(300), 10, 200)
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
@@ -100,6 +100,30 @@ def test_any_bytes_are_an_entry_or_unread(stored: list[bytes]) -> None:
     ours = {entry(number) for number in range(11)}
     assert heads.unread == tuple(index for index, one in enumerate(stored, 5) if one not in ours)
     assert read_endings(stored, first_index=5) == []
+
+
+@given(json_values, st.integers(0, 10_000))
+def test_an_entry_is_of_format_1_whatever_its_data_is_and_none_of_its_beginnings_is(data: object, cut: int) -> None:
+    stored = entry(1, body=event(1, data=json.dumps(data, allow_nan=False)))
+    assert is_format_1(stored)
+    assert not is_format_1(stored[: cut % len(stored)])
+
+
+@pytest.mark.parametrize("data", ["9" * 5_000, "-1e999", "[" * 200 + "]" * 200, r'"\ud83d\ude00 \u0000"'])
+def test_data_that_no_program_can_hold_is_json_all_the_same(data: str) -> None:
+    assert is_format_1(entry(1, body=event(1, data=data)))
+
+
+@pytest.mark.parametrize("data", ["NaN", "-Infinity", "01", "'x'", '"\x01"', "1,", "{1:2}", '"\n"', "1\n", "1\r"])
+def test_data_that_is_not_json_on_one_line_is_not_of_format_1(data: str) -> None:
+    assert not is_format_1(entry(1, body=event(1, data=data)))
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", '{"actor":{"id":"a"}}', '{"action":"a"}', '{"actor":1,"action":2}},"more":{"x":1}']
+)
+def test_an_entry_without_an_event_is_not_of_format_1(body: str) -> None:
+    assert not is_format_1(entry(1, body=body))
 
 
 @given(json_values)

@@ -301,6 +301,12 @@ def test_the_verifier_needs_nothing_but_its_floor(tmp_path: Path) -> None:
     assert {name for name in others if not name.startswith("_")} <= {"cryptography", "backports"}
 
 
+def test_the_command_starts_without_the_platform() -> None:
+    program = "import sys, atp.cli.verify; print(*(name for name in sys.modules if name in ('atp.app.open', 'numpy')))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []
+
+
 def test_every_refusal_is_an_error_with_a_sentence(tmp_path: Path) -> None:
     place = write_place(tmp_path / "place", entries(3))
     place.order.write_bytes(b"")

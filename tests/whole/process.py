@@ -55,6 +55,11 @@ class Server:
         except OSError:
             return False
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._running().pid
+
     def code(self) -> int | None:
         """Its exit code, None while it runs."""
         return self._running().poll()

@@ -82,20 +82,18 @@ def event(name: str) -> bytes:
 def test_no_200_leaves_before_the_sync_of_what_it_acknowledges(strace: str, tmp_path: Path) -> None:
     server, trace = Server(tmp_path), tmp_path / "trace"
     traced = "trace=fdatasync,fsync,pwrite64,pwritev,write,writev,sendto,sendmsg"
-    server.start(prefix=[strace, "-D", "-f", "-y", "-s", "400000", "-e", traced, "-o", str(trace)])
-    alone = [f"alone-{number}-" for number in range(ALONE)]
-    together = [f"together-{number}-" for number in range(TOGETHER)]
-    with server.client() as client:
-        for name in alone:
-            client.send([event(name)], tenant="default")
+    server.start(prefix=[strace, "-D", "-f", "-y", "-xx", "-s", "400000", "-e", traced, "-o", str(trace)])
+    leaves = {name: send(server, name) for name in (f"alone-{number}-" for number in range(ALONE))}
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: send(server, name), together))
+        together = [f"together-{number}-" for number in range(TOGETHER)]
+        leaves |= zip(together, pool.map(lambda name: send(server, name), together), strict=True)
     server.stop()
     until_ended(trace)
     found = list(calls(trace))
-    syncs = [call for call in found if call.name in ("fdatasync", "fsync") and WAL in call.text and "= 0" in call.text]
-    for name in alone + together:
-        written = [call for call in found if WAL in call.text and "write" in call.name and name in call.text]
+    on_wal = [call for call in found if escaped(WAL.encode()) in call.text]
+    syncs = [call for call in on_wal if call.name in ("fdatasync", "fsync") and "= 0" in call.text]
+    for name, leaf in leaves.items():  # entries are packed when they are written, their leaf hashes are not
+        written = [call for call in on_wal if "write" in call.name and escaped(leaf) in call.text]
         assert written, f"the write of {name} was not traced"
         left = head_of_answer(name, found)
         covering = [sync for sync in syncs if written[0].ended < sync.began and sync.ended < left.began]
@@ -104,14 +102,20 @@ def test_no_200_leaves_before_the_sync_of_what_it_acknowledges(strace: str, tmp_
 
 def head_of_answer(name: str, found: list[Call]) -> Call:
     """The call that sent `200` to whoever got the receipt of this event: the last one before it on its socket."""
-    (receipt,) = [call for call in found if "socket:" in call.file and name in call.text]
-    heads = [call for call in found if call.file == receipt.file and "HTTP/1.1 200" in call.text]
+    (receipt,) = [call for call in found if escaped(b"socket:") in call.file and escaped(name.encode()) in call.text]
+    heads = [call for call in found if call.file == receipt.file and escaped(b"HTTP/1.1 200") in call.text]
     return [head for head in heads if head.began <= receipt.began][-1]
 
 
-def send(server: Server, name: str) -> None:
+def escaped(data: bytes) -> str:
+    """Bytes as the trace shows them."""
+    return "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def send(server: Server, name: str) -> bytes:
+    """Send one event; its leaf hash."""
     with server.client() as client:
-        client.send([event(name)], tenant="default")
+        return bytes.fromhex(client.send([event(name)], tenant="default").json()["receipts"][0]["leaf_hash"])
 
 
 @pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import traceback
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from atp.adapters.filesystem import FilesystemObjectStore
 from atp.adapters.signatures import Signatures
 from atp.errors import AtpError, UnavailableError
 from atp.log.project.follow import follow_bundles
+from atp.ports.object_store import ObjectStore
+from atp.ports.read_models import ReadModels
 
 _LOCK = "views.lock"
 _NICE = 19  # acknowledgements come first; who writes waits for the views when they are `LAG_SECONDS_MAX` behind
@@ -87,17 +90,19 @@ def main(data: Path, connection: Connection) -> None:
     objects, models = FilesystemObjectStore(data), Signatures(data / "views")
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):  # the server ended
+        while True:
             tenant, size = connection.recv()
-        except EOFError:
-            return
-        try:
-            connection.send(follow_bundles(tenant, size, object_store=objects, read_models=models))
-        except AtpError as error:
-            connection.send(error)
-        except Exception:
-            connection.send(RuntimeError(traceback.format_exc()))
+            connection.send(_follow(tenant, size, objects, models))
+
+
+def _follow(tenant: str, size: int, objects: ObjectStore, models: ReadModels) -> int | Exception:
+    try:
+        return follow_bundles(tenant, size, object_store=objects, read_models=models)
+    except AtpError as error:
+        return error
+    except Exception:
+        return RuntimeError(traceback.format_exc())
 
 
 if __name__ == "__main__":

@@ -10,12 +10,14 @@ from pathlib import Path
 from atp.adapters.machine import FileMachine
 from atp.adapters.system_clock import SystemClock
 from atp.client import Client
+from atp.ops.drills.act.keeping import Keep
 from atp.ops.sink import ServerThenSpool
 from atp.ops.waiting import Spool
 from atp.ports.clock import Clock
 from atp.verify.remember import default_memory
 
 _FOLDER = "spool"
+_DRILLS = "drills"
 _NAME_CHARS = 16
 
 
@@ -55,6 +57,11 @@ def open_sink(server: str, client: Client | None, *, tell: Callable[[str], objec
     """Where the acts of a command are written down: the server at this URL, else this machine."""
     spool = open_spool(server, tell=tell)
     return ServerThenSpool(client, spool, memory=default_memory(), clock=SystemClock(), user=os_user(), tell=tell)
+
+
+def drill_keep(dataset: str) -> Keep:
+    """What this machine keeps of the drills of a dataset, below `$ATP_STATE_DIR` or its default."""
+    return Keep(default_memory().directory / _DRILLS / dataset)
 
 
 def machine_clock() -> Clock:

@@ -25,7 +25,7 @@ _KEEP_ALIVE_SECONDS = 75
 _FINISH_SECONDS = 3  # for requests in flight; the whole stop takes under five
 _LOOK_SECONDS = 1
 _GC_THRESHOLD = 50_000
-_SWITCH_SECONDS = 0.0005  # a thread that comes back from the disk or the packer is let in after this, not after 5 ms
+_SWITCH_SECONDS = 0.002  # a thread that comes back from the disk or the packer is let in after this, not after 5 ms
 _ANYWHERE = ("0.0.0.0", "::", "")
 
 

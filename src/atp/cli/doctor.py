@@ -14,6 +14,7 @@ from typing import Any, Literal
 import click
 
 from atp import __version__
+from atp.app.migrations import FORMAT
 from atp.cli.output import Output, safe
 from atp.cli.server import find_server, json_option, key_file_option, url_option
 from atp.client import Client, Reply
@@ -21,7 +22,6 @@ from atp.errors import AtpError
 from atp.verify.remember import default_memory
 
 _DATA_DEFAULT = Path("var/atp")
-_FORMAT = "1"
 _FREE_BYTES_MIN = 1024**3
 _FREE_BYTES_ENOUGH = 10 * 1024**3
 _CLOCK_SECONDS_OK = 5
@@ -97,12 +97,12 @@ def _check_data(named: Path | None) -> Iterator[Check]:
 
 def _check_format(data: Path) -> Check:
     found = (data / "FORMAT").read_text(errors="replace").strip()
-    is_known = found == _FORMAT
+    is_known = found.isdigit() and 1 <= int(found) <= FORMAT
     return Check(
         "data directory",
         "ok" if is_known else "failed",
         f"{data}, format {found[:20]}",
-        "" if is_known else "use the program that wrote it: this one knows format 1",
+        "" if is_known else f"use the program that wrote it: this one knows up to format {FORMAT}",
     )
 
 

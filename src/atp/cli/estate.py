@@ -189,15 +189,19 @@ def schema(is_example: bool, is_json: bool) -> None:
 
 def read_estate(path: Path) -> Estate:
     """The estate that a file declares. MissingError when it is not there, RefusedError when it cannot be used."""
+    return parse_estate(read_estate_bytes(path), file=str(path))
+
+
+def read_estate_bytes(path: Path) -> bytes:
+    """The text of an estate file. MissingError when it is not there, ForbiddenError when it cannot be read."""
     try:
         with path.open("rb") as file:
-            data = file.read(DECLARATION_BYTES_MAX + 1)
+            return file.read(DECLARATION_BYTES_MAX + 1)
     except FileNotFoundError:
         hint = f"begin with: atp estate schema --example > {FILE_DEFAULT}"
         raise MissingError(f"could not read {path}: it does not exist", hint=hint) from None
     except OSError as error:
         raise ForbiddenError(f"could not read {path}: {error.strerror}", hint="-f FILE") from None
-    return parse_estate(data, file=str(path))
 
 
 def _instant(text: str | None) -> datetime:

@@ -45,7 +45,7 @@ def read_evidence(
     server = find_server(url, key_file=key_file, output=output)
     try:
         with server.client(tries=1) as client:
-            facts = [fact for dataset in datasets for fact in _facts(client, dataset, now)]
+            facts = [one for dataset in datasets for one in _facts(client, dataset, now)]
         watch(server, OPERATIONS)
     except UnavailableError as error:
         return Asked(UNKNOWN, str(error).removesuffix(f" (hint: {error.hint})"))
@@ -57,10 +57,11 @@ def _facts(client: Client, dataset: str, now: datetime) -> Iterator[Fact]:
     for action in ACTIONS:
         question: dict[str, str | None] = {"action": action, "resource": dataset, "until": until}
         page = ask(client, OPERATIONS, limits.PAGE_EVENTS_MAX, question)
-        yield from map(_fact, page.events)
+        yield from map(fact, page.events)
 
 
-def _fact(raw: msgspec.Raw) -> Fact:
+def fact(raw: msgspec.Raw) -> Fact:
+    """An answered event, as far as it matters here: what happened to which dataset, and when at the latest."""
     event = msgspec.json.decode(raw)
     received_at = parse_instant(event["received_at"])
     # A sender that tells late is believed, one that tells of the future is not.

@@ -12,8 +12,9 @@ from atp.cli.mirror import CHECKPOINT, VKEY, is_mirror, mirror
 from atp.cli.output import safe
 from atp.cli.progress import Progress
 from atp.cli.server import Server, connected, tenant_option
+from atp.cli.status import frozen_by
 from atp.cli.trust import watch
-from atp.client import log_path, tenant_path
+from atp.client import Client, log_path, tenant_path
 from atp.errors import ConflictError, InvalidError, TamperedError
 from atp.ops.watch import Watched
 from atp.verify.options import Options
@@ -68,6 +69,7 @@ def command(server: Server, tenant: str, whole: bool, place: Path, force: bool, 
 
 def _whole(server: Server, tenant: str, place: Path, force: bool) -> Report:
     with server.client() as client, Progress("files") as progress:
+        _check_unfrozen(client)
         log = Watched(client, tenant)
         if not is_mirror(place, client.get(log_path(tenant, VKEY)).body):
             _check_free(place, force)
@@ -90,6 +92,14 @@ def _bundle(server: Server, tenant: str, place: Path, force: bool, asked: Mappin
         remove(place)
         (packed if place.suffix == _ZIP else unpacked).rename(place)
     return report
+
+
+def _check_unfrozen(client: Client) -> None:
+    """ConflictError while exports are frozen: tiles can be read all the same, for those who watch the log."""
+    if frozen := frozen_by(client.get("/v1/status").json()):
+        raise ConflictError(
+            f"could not export: the platform was frozen {frozen}", hint="atp integrity unfreeze, when that is settled"
+        )
 
 
 def _check_free(place: Path, force: bool) -> None:

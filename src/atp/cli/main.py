@@ -36,6 +36,7 @@ VERBS = {
     "backup": "Make, verify and prune copies of what you run.",
     "restore": "Bring a dataset back from its backup.",
     "estate": "Declare, review and hand over what you run.",
+    "drill": "Rehearse a restore: measured, judged, signed.",
     "doctor": "Check this machine and the server, and say what to do.",
     "completion": "Print the completion script of a shell.",
 }

@@ -1,5 +1,6 @@
 """`atp status`: how the server and each of its logs stands."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -26,9 +27,22 @@ def command(server: Server) -> int:
         answer = client.get("/v1/status").json()
     for log in answer["logs"]:
         watch(server, log["tenant"])
-    head = fields([("server", server.url), ("version", answer["version"]), ("installation", answer["installation"])])
+    head = fields(
+        [
+            ("server", server.url),
+            ("version", answer["version"]),
+            ("installation", answer["installation"]),
+            ("frozen", frozen_by(answer)),
+        ]
+    )
     server.output.answer(answer, f"{head}\n\n{table(_HEADS, [_row(log) for log in answer['logs']])}")
     return 1 if any(log["stopped"] for log in answer["logs"]) else 0
+
+
+def frozen_by(status: Mapping[str, Any]) -> str | None:
+    """Who froze exports, since when and why; None while they are not frozen, or the server is too old to say so."""
+    freeze = status.get("freeze")
+    return f"by {freeze['person']} since {freeze['since']}: {freeze['reason']}" if freeze else None
 
 
 def _row(log: dict[str, Any]) -> list[str]:

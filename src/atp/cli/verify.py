@@ -5,7 +5,6 @@ from urllib.parse import urlsplit
 
 import click
 
-from atp.app.index import check_index
 from atp.cli.output import Output, safe
 from atp.cli.progress import Progress
 from atp.cli.server import find_key, json_option, key_file_option
@@ -70,6 +69,8 @@ def command(
         )
         report = check_place(place, options)
         if report.kind == KIND and level in (None, "index"):
+            from atp.app.index import check_index
+
             report = check_index(Path(place), report, options)
     output.answer(report.as_json(), _text(report))
     return TamperedError.exit_code if report.is_tampered else 0

@@ -21,7 +21,7 @@ from atp.log.event import (
     read_event,
 )
 from atp.log.reader import LogReader
-from atp.merkle.hashes import leaf_hash, leaf_hashes
+from atp.merkle.hashes import leaf_hash, leaf_hashes_held
 from atp.ports.clock import Clock
 from atp.ports.event_store import Batch, EventStore, Parked
 
@@ -173,7 +173,7 @@ def _record_new(events: Sequence[Prepared], head: bytes, tail: _Tail) -> list[Re
     entries = [b"%b%b}" % (head, event.body) for event in events]
     if max(map(len, entries), default=0) > limits.ENTRY_BYTES_MAX:
         return []
-    leaves, first = leaf_hashes(entries), tail.first_index + len(tail.entries)
+    leaves, first = leaf_hashes_held(entries), tail.first_index + len(tail.entries)
     tail.entries += entries
     tail.leaves += leaves
     tail.ids += ids

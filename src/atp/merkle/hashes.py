@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from struct import Struct
+from operator import add
+from struct import unpack
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
@@ -11,8 +12,8 @@ EMPTY_ROOT = sha256(b"").digest()
 SIZE_MAX = 2**63 - 1
 """The largest tree: what a signed 64-bit integer holds, so that a path from leaf to root has at most 63 hashes."""
 
+_PAIR = f"{2 * HASH_BYTES}s"
 _HELD_BYTES = 2_047
-_PAIRS = Struct(f"{2 * HASH_BYTES}s")
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -25,31 +26,30 @@ def node_hash(*, left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
-def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+def leaf_hashes(entries: Iterable[bytes | memoryview]) -> list[bytes]:
     """The leaf of every entry, in order. Costs one hash an entry."""
-    digest = sha256  # a local name: this loop runs once for every event of the platform
-    return [
-        digest(b"\x00" + entry).digest() if len(entry) < _HELD_BYTES else _leaf_hash_held(entry) for entry in entries
-    ]
+    return _hash_each(b"\x00", entries)
 
 
-def _leaf_hash_held(entry: bytes) -> bytes:
-    """The leaf of a long entry, in pieces that are hashed without letting other threads in.
+def leaf_hashes_held(entries: Iterable[bytes]) -> list[bytes]:
+    """`leaf_hashes` for a thread among busy ones: it does not give the interpreter lock away.
 
-    hashlib gives the interpreter lock away for 2,048 bytes and more. One busy thread then takes it for milliseconds,
-    between any two of thousands of hashes that take a microsecond each.
+    hashlib does for 2,048 bytes and more, and the others then keep it for milliseconds, between any two of thousands of
+    hashes that take a microsecond each. So long entries are hashed in pieces, which costs a tenth more.
     """
-    hashed = sha256(b"\x00")
-    for at in range(0, len(entry), _HELD_BYTES):
-        hashed.update(entry[at : at + _HELD_BYTES])
-    return hashed.digest()
+    begun, leaves = sha256(b"\x00"), list[bytes]()
+    for entry in entries:
+        hashed = begun.copy()
+        for at in range(0, len(entry), _HELD_BYTES):
+            hashed.update(entry[at : at + _HELD_BYTES])
+        leaves.append(hashed.digest())
+    return leaves
 
 
 def parent_hashes(nodes: Sequence[bytes]) -> list[bytes]:
     """The nodes above an even number of neighbours, one level higher. Costs len(nodes) / 2 hashes."""
     assert len(nodes) % 2 == 0, "a node has two children"
-    digest, children = sha256, iter(nodes)
-    return [digest(b"\x01" + left + right).digest() for left, right in zip(children, children, strict=True)]
+    return _hash_each(b"\x01", map(add, nodes[::2], nodes[1::2]))
 
 
 def complete_root(packed: bytes) -> bytes:
@@ -59,13 +59,10 @@ def complete_root(packed: bytes) -> bytes:
     """
     count = len(packed) // HASH_BYTES
     assert count * HASH_BYTES == len(packed) and count.bit_count() == 1, "a complete tree has 2**k whole leaves"
-    if count == 1:
-        return packed
-    digest = sha256
-    nodes = [digest(b"\x01" + pair).digest() for (pair,) in _PAIRS.iter_unpack(packed)]
-    while len(nodes) > 1:
-        nodes = parent_hashes(nodes)
-    return nodes[0]
+    while len(packed) > HASH_BYTES:
+        pairs = len(packed) // (2 * HASH_BYTES)
+        packed = b"".join(_hash_each(b"\x01", unpack(_PAIR * pairs, packed)))
+    return packed
 
 
 def join_roots(roots: Sequence[bytes]) -> bytes:
@@ -80,3 +77,16 @@ def join_roots(roots: Sequence[bytes]) -> bytes:
     for root in reversed(roots[:-1]):
         joined = node_hash(left=root, right=joined)
     return joined
+
+
+def _hash_each(prefix: bytes, parts: Iterable[bytes | memoryview]) -> list[bytes]:
+    """SHA-256 of the prefix and each part. This loop runs once for every event and node of the platform.
+
+    To copy a hash that has taken the prefix is a sixth cheaper than to begin anew with prefix and part joined.
+    """
+    begin, digests = sha256(prefix).copy, list[bytes]()
+    for part in parts:
+        hashed = begin()
+        hashed.update(part)
+        digests.append(hashed.digest())
+    return digests

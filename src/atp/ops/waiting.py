@@ -9,8 +9,9 @@ from atp.limits import SPOOL_LINES_MAX
 from atp.log.event import Actor, Event, Resource, format_instant
 from atp.merkle.dsse import is_payload_signed
 from atp.merkle.encodings import format_base64
-from atp.merkle.keys import SigningKey, parse_signing_key
+from atp.merkle.keys import SigningKey, VerifierKey, parse_signing_key
 from atp.ops.spool import BEGIN, NO_PREVIOUS, PAYLOAD_TYPE, Head, Link, Record, read_record, spool_line
+from atp.ops.statement import Statement, sign_statement
 from atp.ports.clock import Clock
 from atp.ports.machine import HeldLines, Machine
 from atp.verify.remember import Memory
@@ -82,6 +83,14 @@ class Spool:
         key = self._key()
         with self._machine.hold() as held:
             self._begin(held, key, origin=origin)
+
+    def sign(self, statement: Statement) -> tuple[bytes, VerifierKey]:
+        """The envelope of a statement, signed with the key of this machine, and that key's public half.
+
+        It is the machine that says so, as `operations` knows it by the beginning of its spool; no installation does.
+        """
+        key = self._key()
+        return sign_statement(statement, key), key.public()
 
     def drop(self, delivered: Sequence[bytes]) -> bool:
         """Begin anew, if nothing but these lines is there; the numbers go on. Returns whether it did."""

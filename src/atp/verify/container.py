@@ -1,11 +1,14 @@
 """The files of a bundle: a directory or a .zip, read as streams and within bounds."""
 
+import errno
+import os
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -16,6 +19,10 @@ from atp.verify.source import FileSource, ended_line
 _CHUNK_BYTES = 1 << 20
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
 """What `zipfile` raises for bytes that are no zip, or not one that it reads."""
+
+
+Block = Callable[[], bytes]
+"""Reads whole lines of a file, about 1 MiB of them; crosses process borders. The last one may not end with a line."""
 
 
 class Container(Protocol):
@@ -32,6 +39,9 @@ class Container(Protocol):
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """A file in pieces of 1 MiB."""
+
+    def blocks(self, name: str) -> Iterator[Block]:
+        """A file of lines in blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,23 @@ class Folder:
         except OSError as error:
             raise UnavailableError(f"could not read {self.directory / name}: {error.strerror}") from None
 
+    def blocks(self, name: str) -> Iterator[Block]:
+        """One file, of which only the ends of blocks are read here."""
+        path = self.directory / name
+        try:
+            with path.open("rb") as file:
+                size, at = os.fstat(file.fileno()).st_size, 0
+                while at < size:
+                    file.seek(at + _CHUNK_BYTES)
+                    rest = file.readline(2 * ENTRY_BYTES_MAX)
+                    end = min(size, at + _CHUNK_BYTES) + len(rest)
+                    yield partial(_read_part, path, at, end - at)
+                    at = end
+        except FileNotFoundError:
+            raise MissingError("it is missing") from None
+        except OSError as error:
+            raise UnavailableError(f"could not read {path}: {error.strerror}") from None
+
 
 @dataclass(frozen=True, slots=True)
 class Zip:
@@ -93,8 +120,8 @@ class Zip:
                     yield ended_line(line)
         except KeyError:
             return
-        except _BROKEN as error:
-            raise TamperedError(f"it cannot be unpacked: {error}") from None
+        except (*_BROKEN, OSError) as error:
+            raise _failure(error) from None
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """One file, piece by piece."""
@@ -104,15 +131,23 @@ class Zip:
                     yield chunk
         except KeyError:
             raise MissingError("it is missing") from None
-        except _BROKEN as error:
-            raise TamperedError(f"it cannot be unpacked: {error}") from None
+        except (*_BROKEN, OSError) as error:
+            raise _failure(error) from None
+
+    def blocks(self, name: str) -> Iterator[Block]:
+        """One file, unpacked here."""
+        rest = b""
+        for chunk in self.chunks(name):
+            read = rest + chunk
+            end = read.rfind(b"\n") + 1 or len(read)
+            yield partial(bytes, read[:end])
+            rest = read[end:]
+        if rest:
+            yield partial(bytes, rest)
 
     def _open(self, name: str) -> IO[bytes]:
-        info = self.archive.getinfo(name)
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if self.archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise TamperedError("it is neither stored nor deflated")
-        if info.header_offset < 0:
-            raise TamperedError("it says that it begins before the archive")
         return self.archive.open(name)
 
 
@@ -124,14 +159,28 @@ def open_container(path: Path) -> Iterator[Container]:
         return
     try:
         archive = zipfile.ZipFile(path)
-    except _BROKEN as error:
-        raise TamperedError(f"it cannot be opened: {error}") from None
-    except OSError as error:
-        raise UnavailableError(f"could not read {path}: {error.strerror}") from None
+    except (*_BROKEN, OSError) as error:
+        raise _failure(error) from None
     with archive:
         yield Zip(archive)
+
+
+def _read_part(path: Path, at: int, count: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(at)
+            return file.read(count)
+    except OSError as error:
+        raise UnavailableError(f"could not read {path}: {error.strerror}") from None
 
 
 def repeated(names: list[str]) -> list[str]:
     """The names that stand there more than once: each reader might read another one."""
     return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _failure(error: Exception) -> TamperedError | UnavailableError:
+    """What is wrong with the bytes of a .zip, places before its begin too; or the disk's fault."""
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:
+        return UnavailableError(f"could not read the zip: {error.strerror}", hint="check its permissions and the disk")
+    return TamperedError(f"it cannot be unpacked: {error}")

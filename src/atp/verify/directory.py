@@ -1,6 +1,8 @@
 """A data directory: every tenant's log, its newest entries in `order.db` and the full tiles and bundles in files."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from atp.errors import MissingError, RefusedError, TamperedError, UnavailableError
@@ -12,12 +14,25 @@ from atp.verify.options import Options
 from atp.verify.order import Order, OrderedLog, open_order
 from atp.verify.report import Finding, LevelVerdict, LogReport, Report
 from atp.verify.source import NOTE_FILE_BYTES_MAX, FileSource, read_file
-from atp.verify.strays import stray_files
+from atp.verify.strays import Stray, stray_files
 from atp.verify.tail import PLACE, read_tail
 from atp.verify.trust import VKEY_FILE_BYTES_MAX, choose_trust, claimed_checkpoint, parse_vkeys
 
 KIND = "data directory"
 FORMATS = (1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A log's folder as it was before the order was read: its public checkpoint and what its tree may not need.
+
+    A server that writes meanwhile writes to the order first: what these files hold, the order that is read after them
+    holds as well, or covers with its checkpoint. Read in the other order, an intact log would seem to run ahead.
+    """
+
+    path: Path
+    public: bytes | None = None
+    strays: tuple[Stray, ...] = ()
 
 
 def is_data_directory(path: Path) -> bool:
@@ -32,6 +47,7 @@ def check_data_directory(path: Path, options: Options) -> Report:
     """
     findings = list(_check_format(path))
     reports = list[LogReport]()
+    folders = _read_folders(path / "logs", only=options.tenant)
     try:
         with open_order(path / PLACE) as order:
             findings += (Finding("payload", PLACE, fault) for fault in order.faults())
@@ -41,9 +57,12 @@ def check_data_directory(path: Path, options: Options) -> Report:
             wanted = [log for log in logs if options.tenant in (None, log.tenant)]
             if not wanted and options.tenant is not None:
                 raise MissingError(f"could not verify the log of {options.tenant}: {path} has no such tenant")
-            findings += _check_folders(path, {log.tenant for log in logs})
+            findings += _check_folders(folders, {log.tenant for log in logs})
             findings += _check_against(options, {log.origin for log in wanted})
-            reports += (_check_tenant(path, order, log, options, is_alone=len(logs) == 1) for log in wanted)
+            reports += (
+                _check_tenant(path, order, log, _folder(path, folders, log), options, is_alone=len(logs) == 1)
+                for log in wanted
+            )
     except TamperedError as error:
         findings.append(Finding("structure", PLACE, str(error)))
     return Report(str(path), KIND, tuple(reports), tuple(findings))
@@ -62,11 +81,34 @@ def _check_format(path: Path) -> Iterator[Finding]:
         yield Finding("structure", "FORMAT", f"it says {text[:20]!r} instead of {FORMATS[-1]}")
 
 
-def _check_folders(path: Path, tenants: set[str]) -> Iterator[Finding]:
-    logs = path / "logs"
-    for folder in sorted(logs.iterdir()) if logs.is_dir() else ():
-        if folder.name not in tenants and ".tmp" not in folder.name:
-            yield Finding("structure", f"logs/{folder.name}", f"{PLACE} knows no such log")
+def _read_folders(logs: Path, *, only: str | None) -> dict[str, Folder]:
+    """Every folder there is, by its name; what is in it is read of `only` one where that is named."""
+    folders = sorted(logs.iterdir()) if logs.is_dir() else []
+    return {
+        folder.name: _read_folder(folder) if only in (None, folder.name) else Folder(folder)
+        for folder in folders
+        if ".tmp" not in folder.name
+    }
+
+
+def _read_folder(folder: Path) -> Folder:
+    try:
+        public = _optional(folder / "checkpoint", NOTE_FILE_BYTES_MAX)
+        size = 0 if public is None else claimed_checkpoint(public).size
+    except (TamperedError, RefusedError):
+        public, size = b"", 0  # no note, as will be found when it is compared
+    return Folder(folder, public, tuple(stray_files(folder, size=size, is_packed=True)))
+
+
+def _folder(path: Path, folders: dict[str, Folder], log: OrderedLog) -> Folder:
+    """The folder of a log; one that was created since is empty."""
+    return folders.get(log.tenant) or Folder(path / "logs" / log.tenant)
+
+
+def _check_folders(folders: dict[str, Folder], tenants: set[str]) -> Iterator[Finding]:
+    for name in folders:
+        if name not in tenants:
+            yield Finding("structure", f"logs/{name}", f"{PLACE} knows no such log")
 
 
 def _check_against(options: Options, origins: set[str]) -> Iterator[Finding]:
@@ -74,34 +116,33 @@ def _check_against(options: Options, origins: set[str]) -> Iterator[Finding]:
         yield Finding("structure", "--against", f"the log of {origin!r} is not in this place")
 
 
-def _check_tenant(path: Path, order: Order, log: OrderedLog, options: Options, *, is_alone: bool) -> LogReport:
-    folder = path / "logs" / log.tenant
-    source = FileSource(folder, is_packed=True)
-    tail = read_tail(order.batches(log.number), size=_claimed_size(log), source=source)
-    public = _optional(folder / "checkpoint", NOTE_FILE_BYTES_MAX)
+def _check_tenant(
+    path: Path, order: Order, log: OrderedLog, folder: Folder, options: Options, *, is_alone: bool
+) -> LogReport:
+    source = FileSource(folder.path, is_packed=True)
+    tail = partial(read_tail, order.batches(log.number), size=_claimed_size(log), source=source)
     if log.note is None:
-        return _unpublished(log, folder, [*tail.findings], public)
-    findings = [*tail.findings, *_check_size(log), *_check_keys(path, log.tenant)]
+        return _unpublished(log, folder, [*tail().findings])
     stored = StoredLog(
         log.tenant,
         log.origin,
         log.note,
         source,
         checkpoint_place=f"{PLACE} checkpoint",
-        tail=tail,
-        directory=folder,
+        read_tail=tail,
+        strays=folder.strays,
         is_ours=True,
-        findings=tuple(findings),
+        findings=(*_check_size(log), *_check_keys(path, log.tenant)),
     )
     try:
         trust = choose_trust(
-            options.trusted, found=_found_keys(folder), origin=log.origin, place="directory", is_alone=is_alone
+            options.trusted, found=_found_keys(folder.path), origin=log.origin, place="directory", is_alone=is_alone
         )
     except (TamperedError, RefusedError) as error:
         return untrusted(stored, Finding("structure", "vkey", str(error)), options)
     known = known_checkpoints(log.origin, options)
-    if public is not None:
-        known.append(Known(public, f"logs/{log.tenant}/checkpoint"))
+    if folder.public is not None:
+        known.append(Known(folder.public, f"logs/{log.tenant}/checkpoint"))
     return check_log(stored, trust=trust, known=known, options=options)
 
 
@@ -148,14 +189,12 @@ def _optional(path: Path, bytes_max: int) -> bytes | None:
         return None
 
 
-def _unpublished(log: OrderedLog, folder: Path, findings: list[Finding], public: bytes | None) -> LogReport:
+def _unpublished(log: OrderedLog, folder: Folder, findings: list[Finding]) -> LogReport:
     """A log before its first checkpoint: nothing is signed, so there is nothing that could hold."""
-    if public is not None:
+    if folder.public is not None:
         findings.append(Finding("structure", f"logs/{log.tenant}/checkpoint", f"{PLACE} knows no checkpoint of it"))
     findings += (
-        Finding("structure", stray.name, "nothing is published yet")
-        for stray in (stray_files(folder, size=0, is_packed=True) if folder.is_dir() else ())
-        if stray.place is None
+        Finding("structure", stray.name, "nothing is published yet") for stray in folder.strays if stray.place is None
     )
     verdict = LevelVerdict("failed", "see the findings") if findings else LevelVerdict("ok", "nothing is published yet")
     return LogReport(

@@ -1,8 +1,8 @@
 """Checks one log against its signed checkpoint: every stored tile, every entry's bytes, and what was known before."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import TypeVar
 
 from atp.errors import MissingError, RefusedError, TamperedError
@@ -11,14 +11,14 @@ from atp.merkle.checkpoints import OpenedCheckpoint
 from atp.merkle.entries import decode_entries
 from atp.merkle.hashes import HASH_BYTES, leaf_hashes
 from atp.merkle.tiles import TILE_HEIGHT, EntryBundle, Tile, tile_width
-from atp.verify.entry import Heads, read_endings, received_at
+from atp.verify.entry import HeadReader, Heads, read_endings, received_at
 from atp.verify.known import Known, compare
 from atp.verify.options import Options
 from atp.verify.payloads import PayloadCheck
 from atp.verify.reading import Piece, Reading, find_endings, read_bundle, read_piece
 from atp.verify.report import FINDINGS_MAX, Finding, Findings, Level, LevelVerdict, LogReport
 from atp.verify.source import Source
-from atp.verify.strays import Stray, stray_files
+from atp.verify.strays import Stray
 from atp.verify.tail import Tail, check_beyond
 from atp.verify.tree import Segment, Settled, TileRows, blame, check_upper, make_segment, settle
 from atp.verify.trust import Trust
@@ -37,9 +37,9 @@ CHECKPOINT = "checkpoint"
 class StoredLog:
     """A log as a place holds it. `note` is its newest checkpoint, `checkpoint_place` what to call that in a finding.
 
-    `tail` is there where the last bundle is not in a file of its own; then only full tiles are stored. `directory` is
-    there where files can be listed. `is_ours` says that every entry has to be of format 1, `has_packs` that payloads
-    have to be beside the log.
+    `read_tail` is there where the last bundle is not in a file of its own; then only full tiles are stored. `strays`
+    are the files that its tree may not need, where files can be listed. `is_ours` says that every entry has to be of
+    format 1, `has_packs` that payloads have to be beside the log.
     """
 
     name: str
@@ -47,8 +47,8 @@ class StoredLog:
     note: bytes
     source: Source
     checkpoint_place: str = CHECKPOINT
-    tail: Tail | None = None
-    directory: Path | None = None
+    read_tail: Callable[[], Tail] | None = None
+    strays: Iterable[Stray] = ()
     is_ours: bool = False
     has_packs: bool = True
     findings: tuple[Finding, ...] = ()
@@ -70,7 +70,7 @@ def check_log(log: StoredLog, *, trust: Trust, known: Sequence[Known], options: 
 
 def untrusted(log: StoredLog, finding: Finding, options: Options, *, trusted: str = "") -> LogReport:
     """The report about a log without a checkpoint that holds: then nothing is known of its entries either."""
-    findings = (finding, *log.findings)
+    findings = (finding, *log.findings, *(log.read_tail().findings if log.read_tail else ()))
     payload_failed = any(one.level == "payload" for one in findings)
     levels: dict[Level, LevelVerdict] = {"structure": LevelVerdict("failed", "its checkpoint does not hold")}
     if options.with_payload:
@@ -96,12 +96,20 @@ class _Check:
         self.findings = Findings()
         self.findings.add(*log.findings)
         self.options = options
-        self.with_partials = log.tail is None
+        self.with_partials = log.read_tail is None
+        self.with_events = log.is_ours and options.with_events
         self.payloads = PayloadCheck(log.source, self.findings, is_whole=log.has_packs)
         self.last_at = ""
         self.unread = 0
         self.notes = list[str]()
         self.forks = list[bytes]()
+
+    @cached_property
+    def tail(self) -> Tail | None:
+        """The end of the log that lies in no file, read when it is asked for first."""
+        tail = self.log.read_tail() if self.log.read_tail else None
+        self.findings.add(*(tail.findings if tail else ()))
+        return tail
 
     def run(self, trust: Trust, known: Sequence[Known]) -> LogReport:
         settled = self._check_tree(with_entries=self.options.with_payload)
@@ -148,7 +156,7 @@ class _Check:
 
     def _tail_first(self) -> int:
         """Where all of what is stored agrees, only the end of the log, told by entries alone, can differ unseen."""
-        return self.size - self.size % TILE_WIDTH if self.log.tail is not None and self.size % TILE_WIDTH else 0
+        return self.size - self.size % TILE_WIDTH if not self.with_partials and self.size % TILE_WIDTH else 0
 
     def _segments(self, *, with_entries: bool) -> Iterator[list[Reading]]:
         segment, done = list[Reading](), 0
@@ -165,32 +173,34 @@ class _Check:
             yield segment
 
     def _find_endings(self) -> None:
-        """Reads the log again for entries that end payloads, but only where payloads are gone."""
-        if not self.payloads.has_gone:
+        """Reads the log again for entries that end payloads, but only where it has payloads."""
+        if not self.payloads.has_any:
             return
         for endings in self._map(find_endings, self._pieces(with_entries=True)):
             self.payloads.end(endings)
-        if self.log.tail is not None and self.log.tail.plain is not None:
+        if self.tail is not None and self.tail.plain is not None:
             first = self.size - self.size % TILE_WIDTH
-            self.payloads.end(read_endings(decode_entries(self.log.tail.plain), first_index=first))
+            self.payloads.end(read_endings(decode_entries(self.tail.plain), first_index=first))
 
     def _readings(self, *, with_entries: bool) -> Iterator[Reading]:
-        for readings in self._map(read_piece, self._pieces(with_entries=with_entries)):
+        pieces = self._map(read_piece, self._pieces(with_entries=with_entries))
+        tail, width = self.tail, self.size % TILE_WIDTH  # now: other processes have begun to read
+        for readings in pieces:
             yield from readings
-        tail, width = self.log.tail, self.size % TILE_WIDTH
         if width and tail is not None:
             bundle, place = EntryBundle(self.size // TILE_WIDTH, width), self.log.checkpoint_place
+            reader = HeadReader(with_events=self.with_events)
             if tail.plain is None:
                 yield Reading(bundle.index, width)
             else:
-                yield read_bundle(bundle, tile=None, parts=(tail.plain,), place=place, salvage=bytes)
+                yield read_bundle(bundle, tile=None, parts=(tail.plain,), place=place, salvage=bytes, reader=reader)
 
     def _pieces(self, *, with_entries: bool) -> Iterator[Piece]:
         """All bundles that lie in files."""
-        stop = self.size // TILE_WIDTH + (self.size % TILE_WIDTH > 0 and self.log.tail is None)
+        stop = self.size // TILE_WIDTH + (self.size % TILE_WIDTH > 0 and self.with_partials)
         for first in range(0, stop, _PIECE_BUNDLES):
             end = min(first + _PIECE_BUNDLES, stop)
-            yield Piece(self.log.source, first, end, self.size, with_entries, self.with_partials)
+            yield Piece(self.log.source, first, end, self.size, with_entries, self.with_partials, self.with_events)
 
     def _map(self, work: Callable[[Piece], _Result], pieces: Iterator[Piece]) -> Iterator[_Result]:
         jobs = self.options.jobs if self.size > _IN_PROCESS_ENTRIES_MAX else 1
@@ -210,7 +220,7 @@ class _Check:
 
     def _above(self, readings: Sequence[Reading]) -> tuple[str, bytes | None, list[Finding]]:
         """The name and the content of the tile of level 1 over a segment, where there has to be one."""
-        index = readings[0].index // TILE_WIDTH
+        index = readings[0].number // TILE_WIDTH
         width = tile_width(level=1, index=index, size=self.size)
         tile = Tile(1, index, width or TILE_WIDTH)
         if width == 0 or (width < TILE_WIDTH and not self.with_partials):
@@ -222,9 +232,7 @@ class _Check:
             return tile.path, None, [Finding("structure", tile.path, str(error), first, first + width * TILE_WIDTH)]
 
     def _check_strays(self) -> None:
-        if self.log.directory is None:
-            return
-        for stray in stray_files(self.log.directory, size=self.size, is_packed=self.log.tail is not None):
+        for stray in self.log.strays:
             finding = self._check_stray(stray)
             if finding is not None:
                 self.findings.add(finding)
@@ -233,10 +241,12 @@ class _Check:
         place = stray.place
         if place is None:
             return Finding("structure", stray.name, "no such file belongs to a log")
+        if stray.is_part(self.size):
+            return None
         if stray.is_within(self.size):
             return self._check_older(place)
-        if self.log.tail is not None:
-            return check_beyond(place, name=stray.name, tail=self.log.tail, source=self.log.source)
+        if self.tail is not None:
+            return check_beyond(place, name=stray.name, tail=self.tail, source=self.log.source)
         leaves = TILE_WIDTH << (place.level if isinstance(place, Tile) else 0) * TILE_HEIGHT
         return Finding("structure", stray.name, "it reaches beyond the checkpoint", place.index * leaves)
 
@@ -270,7 +280,7 @@ class _Check:
             self.forks += [compared.fork] if compared.fork else []
 
     def _rows(self) -> TileRows:
-        leaves = self.log.tail.leaves if self.log.tail is not None else {}
+        leaves = self.tail.leaves if self.tail is not None else {}
         boundary = self.size - self.size % TILE_WIDTH
         tail_hashes = b"".join(leaves.get(index, b"") for index in range(boundary, self.size))
         return TileRows(self.log.source, self.size, self.with_partials, tail_hashes)
@@ -310,6 +320,8 @@ class _Check:
         if not is_signed:
             return LevelVerdict("failed", "the entries do not lead to the signed root")
         said = ["every entry has the hash that was signed"]
+        if self.with_events:
+            said.append("each is JSON of format 1")
         if self.unread:
             said.append(f"{self.unread} of another format were hashed, not read")
         if self.payloads.sentence:
@@ -321,8 +333,8 @@ class _Check:
         full, width = divmod(self.size, TILE_WIDTH)
         bundle = EntryBundle(full, width) if width else EntryBundle(full - 1)
         try:
-            if width and self.log.tail is not None:
-                last = decode_entries(self.log.tail.plain or b"")[-1]
+            if width and self.tail is not None:
+                last = decode_entries(self.tail.plain or b"")[-1]
                 return received_at(last)
             last = decode_entries(self.log.source.bundle(bundle))[-1]
             hashes = self.log.source.tile(Tile(0, bundle.index, bundle.width))

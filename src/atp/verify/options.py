@@ -35,5 +35,10 @@ class Options:
 
     @property
     def with_payload(self) -> bool:
-        """Whether entries are read."""
+        """Whether entries are hashed, and their heads and ends read."""
         return self.level != "structure"
+
+    @property
+    def with_events(self) -> bool:
+        """Whether entries are parsed, which costs five times what their hashes do; the index level costs more."""
+        return self.level in (None, "index")

@@ -8,7 +8,8 @@ month of the entry's received_at; lines are in the order of (index, field), with
     {"index":I,"field":F,"sealed":"<base64>"}             sealed: ciphertext under the subject's key
 
 A field without a line is erased or expired, and then a later entry says so: action `atp.payload.erased` or
-`atp.payload.expired`, data `{"ranges":[{"first":I,"stop":J,"fields":[F,…]},…]}`; without `fields`, all of them.
+`atp.payload.expired`, data `{"ranges":[{"first":I,"stop":J,"fields":[F,…]},…]}`; without `fields`, all of them. Where
+an entry says so, the line has to be gone, present or sealed.
 """
 
 import json
@@ -16,6 +17,7 @@ import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -80,13 +82,14 @@ class PayloadCheck:
         self._source = source
         self._findings = findings
         self._packs = dict[str, PackReader]()
+        self._names = dict[str, None]()  # of the packs that were read, in order
         self._gone: dict[str, array[int]] = {}
         self._endings = list[Ending]()
 
     @property
-    def has_gone(self) -> bool:
-        """Whether a payload was not there: then it matters which entries end payloads."""
-        return bool(self._gone)
+    def has_any(self) -> bool:
+        """Whether an entry had a commitment: then it matters which entries end payloads."""
+        return bool(self._names)
 
     def end(self, endings: Sequence[Ending]) -> None:
         """Payloads that an entry of the log ended."""
@@ -104,9 +107,18 @@ class PayloadCheck:
                 self._findings.add(Finding("payload", name, str(error), entry.index))
 
     def finish(self) -> None:
-        """Everything was taken: what is without a payload must have been ended by a later entry."""
+        """Everything was taken: what is without a payload must have been ended by a later entry, and nothing else.
+
+        Where entries ended payloads, the packs are read once more.
+        """
         for pack in self._packs.values():
             self._close(pack)
+        self._check_gone()
+        if self._endings:
+            for name in self._names:
+                self._check_ended(name)
+
+    def _check_gone(self) -> None:
         for field, indexes in self._gone.items():
             erased, expired = (self._ended(field, action) for action in (ERASED, EXPIRED))
             for index in indexes:
@@ -132,6 +144,7 @@ class PayloadCheck:
         if pack is None or pack.name != name:
             if pack is not None:
                 self._close(pack)
+            self._names[name] = None
             pack = self._packs[retention_class] = PackReader(self._source, name)
         return pack
 
@@ -153,9 +166,24 @@ class PayloadCheck:
         else:
             self._findings.add(Finding("payload", pack.name, f"{field!r} is not what the entry commits to", index))
 
-    def _ended(self, field: str, action: str) -> "_Ranges":
-        endings = (ending for ending in self._endings if ending.action == action)
-        return _Ranges((e.start, e.stop) for e in endings if not e.fields or field in e.fields)
+    def _ended(self, field: str, *actions: str) -> "_Ranges":
+        return _Ranges((e.start, e.stop) for e in self._endings if e.action in actions and e.is_of(field))
+
+    def _check_ended(self, name: str) -> None:
+        """A line must not be there any more where an entry of the log says so."""
+        ended = dict[str, _Ranges]()
+        with suppress(TamperedError):  # the first reading has said so
+            for line in _read_lines(self._source, name):
+                if line.field not in ended:
+                    ended[line.field] = self._ended(line.field, ERASED, EXPIRED)
+                if ended[line.field].holds(line.index):
+                    self._findings.add(self._remaining(name, line))
+
+    def _remaining(self, name: str, line: _Line) -> Finding:
+        ending = next(e for e in self._endings if e.is_of(line.field) and e.start <= line.index < e.stop)
+        state = ending.action.rpartition(".")[2]
+        reason = f"{line.field!r} is still there, and entry {ending.index} says that it was {state}"
+        return Finding("payload", name, reason, line.index)
 
 
 class _Ranges:

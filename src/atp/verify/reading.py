@@ -1,10 +1,8 @@
 """Reads entry bundles and the leaf tiles above them: what each says that the bundle's leaves are."""
 
+import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from hashlib import sha256
-from struct import Struct
 from typing import NamedTuple
 
 from atp.errors import AtpError, MalformedError, MissingError, TamperedError
@@ -13,11 +11,12 @@ from atp.merkle.entries import decode_entries
 from atp.merkle.frontier import Frontier
 from atp.merkle.hashes import HASH_BYTES, complete_root, leaf_hashes
 from atp.merkle.tiles import EntryBundle, Tile, tile_width
-from atp.verify.entry import MAY_END, Ending, HeadReader, Heads, read_endings
+from atp.verify.entry import END, MAY_END, Ending, HeadReader, Heads, read_endings
 from atp.verify.report import Finding, Level
 from atp.verify.source import Source
 
-_LENGTH = Struct(">H").unpack_from
+_LENGTH, _LENGTH_BYTES = struct.Struct(">H").unpack_from, 2
+_END_BYTES = len(END)
 
 Roots = tuple[bytes, ...]
 """The roots of the complete subtrees that leaves are made of, largest first: one for a full tile, else up to eight."""
@@ -26,7 +25,7 @@ Roots = tuple[bytes, ...]
 class Piece(NamedTuple):
     """What to read: the bundles [first, stop) of a log of `size` entries, with their entries or the leaf tiles alone.
 
-    `with_partials` says that the last, partial tile is stored too.
+    `with_partials` says that the last, partial tile is stored too, `with_events` that entries are parsed.
     """
 
     source: Source
@@ -35,16 +34,16 @@ class Piece(NamedTuple):
     size: int
     with_entries: bool
     with_partials: bool
+    with_events: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What is stored about one bundle: its leaves after the leaf tile and after the entries, None where unreadable.
 
-    `differs_at` is the first position where both are readable and disagree.
+    `number` is the index of the bundle, `differs_at` the first position where both are readable and disagree.
     """
 
-    index: int
+    number: int
     width: int
     tile_roots: Roots | None = None
     entry_roots: Roots | None = None
@@ -78,11 +77,17 @@ def find_endings(piece: Piece) -> list[Ending]:
 
 
 def read_bundle(
-    bundle: EntryBundle, *, tile: bytes | None, parts: Iterable[bytes], place: str, salvage: Callable[[], bytes]
+    bundle: EntryBundle,
+    *,
+    tile: bytes | None,
+    parts: Iterable[bytes],
+    place: str,
+    salvage: Callable[[], bytes],
+    reader: HeadReader,
 ) -> Reading:
     """What the hashes of a leaf tile, if there is one, and the entries say; `salvage` is asked where `parts` fails."""
     first = bundle.index * TILE_WIDTH
-    hashes, reader, fault = list[bytes](), HeadReader(), ""
+    hashes, fault = list[bytes](), ""
     try:
         for part in parts:
             _hash_entries(part, first, hashes=hashes, reader=reader)
@@ -120,31 +125,46 @@ def _read_stored(piece: Piece, index: int) -> Reading:
         return Reading(index, width, None if hashes is None else _roots(hashes), faults=tuple(faults))
     try:
         parts = source.parts(bundle)
-        read = read_bundle(bundle, tile=hashes, parts=parts, place=place, salvage=lambda: source.salvage(bundle))
+        read = read_bundle(
+            bundle,
+            tile=hashes,
+            parts=parts,
+            place=place,
+            salvage=lambda: source.salvage(bundle),
+            reader=HeadReader(with_events=piece.with_events),
+        )
     except MissingError as error:
         faults.append(_fault("payload", place, error, bundle))
         return Reading(index, width, None if hashes is None else _roots(hashes), faults=tuple(faults))
-    return replace(read, faults=(*faults, *read.faults))
+    return read._replace(faults=(*faults, *read.faults)) if faults else read
 
 
 def _hash_entries(part: bytes, first: int, *, hashes: list[bytes], reader: HeadReader) -> None:
-    """Adds the leaf hash of each entry of a part, and reads its head; MalformedError when the part is cut off.
+    """Adds the leaf hash of each entry of a part, and has it read; MalformedError when the part is cut off.
 
-    The loop through which every byte of a log goes: it decodes and hashes at once, while the bytes are in the cache.
+    Every byte of a log goes through here: it is hashed where it lies, while it is in the cache. What follows the first
+    entry that is too many is left.
     """
-    digest, length = sha256, _LENGTH
-    at, end = 0, len(part)
-    while at < end:
-        start = at + 2
-        if start > end:
-            raise MalformedError(f"it is cut off within the length of entry {first + len(hashes)}")
-        at = start + length(part, at)[0]
-        if at > end:
-            raise MalformedError(f"it is cut off within entry {first + len(hashes)}")
-        entry = part[start:at]
-        if not entry.startswith(reader.head):
-            reader.read(entry, first + len(hashes))
-        hashes.append(digest(b"\x00" + entry).digest())
+    entries, view, length = list[memoryview](), memoryview(part), _LENGTH
+    at, end, begin = 0, len(part), first + len(hashes)
+    index = begin
+    try:
+        for index in range(begin, first + TILE_WIDTH + 1):
+            if at == end:
+                break
+            start = at + _LENGTH_BYTES
+            at = start + length(part, at)[0]
+            if at > end:
+                raise MalformedError(f"it is cut off within entry {index}")
+            if not (part.startswith(reader.head, start, at) and part[at - _END_BYTES : at] == END):
+                reader.read(part[start:at], index)
+            entries.append(view[start:at])
+    except struct.error:
+        raise MalformedError(f"it is cut off within the length of entry {index}") from None
+    finally:
+        hashes += leaf_hashes(entries)
+    if reader.with_events:
+        reader.read_events(entries, begin)
 
 
 def _fault(level: Level, place: str, error: AtpError, bundle: EntryBundle) -> Finding:

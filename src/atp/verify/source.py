@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from atp.errors import MissingError, TamperedError, UnavailableError
+from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
 from atp.limits import ENTRY_BYTES_MAX, TILE_WIDTH
 from atp.merkle.entries import decode_entries, encode_entries
 from atp.merkle.tiles import EntryBundle, Tile
@@ -133,8 +133,13 @@ def read_lines(path: Path, *, line_bytes_max: int = 2 * ENTRY_BYTES_MAX) -> Iter
 def ended_line(line: bytes) -> bytes:
     """The line without its line feed; TamperedError when it has none: too long, or cut off."""
     if not line.endswith(b"\n"):
-        raise TamperedError(f"its line {line[:40]!r} is too long, or cut off")
+        raise TamperedError(unended(line))
     return line[:-1]
+
+
+def unended(line: bytes) -> str:
+    """What is wrong with a line that has no line feed."""
+    return f"its line {line[:40]!r} is too long, or cut off"
 
 
 def cut_tile(tile: Tile, data: bytes) -> bytes:
@@ -147,10 +152,13 @@ def cut_tile(tile: Tile, data: bytes) -> bytes:
 
 
 def cut_bundle(bundle: EntryBundle, data: bytes) -> bytes:
-    """The first entries of the full bundle, or the partial one as it is. TamperedError when it cannot be cut."""
+    """The first entries of the full bundle, or the partial one as it is, and so is one that is cut off."""
     if bundle.width == TILE_WIDTH:
         return data
-    entries = decode_entries(data)
+    try:
+        entries = decode_entries(data)
+    except MalformedError:
+        return data  # who reads entry after entry finds where
     return encode_entries(entries[: bundle.width]) if len(entries) == TILE_WIDTH else data
 
 

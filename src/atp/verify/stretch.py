@@ -10,24 +10,28 @@ outside, and since received_at never goes back, so does everything beyond them. 
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from contextlib import suppress
+from functools import partial
 
 from atp.errors import MissingError, RefusedError, TamperedError
 from atp.merkle.encodings import parse_base64
 from atp.merkle.frontier import Frontier
-from atp.merkle.hashes import HASH_BYTES, leaf_hashes
+from atp.merkle.hashes import HASH_BYTES
 from atp.merkle.ranges import close_range, open_range
-from atp.verify.container import Container
-from atp.verify.entry import read_endings, read_heads, received_at
+from atp.verify.container import Container, Folder
+from atp.verify.entry import read_endings
+from atp.verify.lines import Lines, read_lines
 from atp.verify.manifest import Manifest
 from atp.verify.options import Options
 from atp.verify.payloads import PayloadCheck
 from atp.verify.report import FINDINGS_MAX, Finding, Findings, Level
+from atp.verify.workers import map_ordered
 
 PROOF_FORMAT = "atp.range-proof/1"
 ENTRIES, LEAVES, PROOF = "entries.ndjson", "leaves", "range.proof"
 _PROOF_BYTES_MAX = 100_000
-_BATCH_ENTRIES = 4_096
+_IN_PROCESS_ENTRIES_MAX = 32_768
+"""Up to here one process is done before others are of use."""
 
 
 def parse_range_proof(data: bytes, *, first: int, stop: int, size: int) -> list[bytes]:
@@ -58,8 +62,8 @@ def check_stretch(
         if manifest.size or manifest.count:
             findings.add(Finding("structure", "bundle.json", "a range without entries proves nothing"))
         return ""
-    stretch = _Stretch(container, manifest, root=root, findings=findings, payloads=payloads)
-    stretch.check(with_entries=options.with_payload)
+    stretch = _Stretch(container, manifest, options, root=root, findings=findings, payloads=payloads)
+    stretch.check()
     return stretch.last_at
 
 
@@ -67,10 +71,18 @@ class _Stretch:
     """One range, with what was learned of it so far."""
 
     def __init__(
-        self, container: Container, manifest: Manifest, *, root: bytes, findings: Findings, payloads: PayloadCheck
+        self,
+        container: Container,
+        manifest: Manifest,
+        options: Options,
+        *,
+        root: bytes,
+        findings: Findings,
+        payloads: PayloadCheck,
     ) -> None:
         self.container = container
         self.manifest = manifest
+        self.options = options
         self.root = root
         self.findings = findings
         self.payloads = payloads
@@ -80,7 +92,7 @@ class _Stretch:
         edges = (manifest.first, manifest.first + 1, manifest.stop - 2, manifest.stop - 1)
         self._wanted = {index for index in edges if manifest.first <= index < manifest.stop}
 
-    def check(self, *, with_entries: bool) -> None:
+    def check(self) -> None:
         first, stop, size = self.manifest.first, self.manifest.stop, self.manifest.size
         try:
             data = self.container.file(PROOF, bytes_max=_PROOF_BYTES_MAX)
@@ -90,7 +102,7 @@ class _Stretch:
             self.findings.add(Finding("structure", PROOF, str(error)))
             return
         by_leaves = self._leads_to_root(start, self._leaf_batches(), proof, LEAVES)
-        if by_leaves and not with_entries:
+        if by_leaves and not self.options.with_payload:
             return
         by_entries = self._leads_to_root(start, self._entry_batches(), proof, ENTRIES)
         self._blame(by_leaves=by_leaves, by_entries=by_entries)
@@ -114,7 +126,11 @@ class _Stretch:
         return True
 
     def _leaf_batches(self) -> Iterator[list[bytes]]:
-        """The hashes of `leaves`; TamperedError unless it has one for each entry."""
+        for chunk in self._leaves():
+            yield _split(chunk)
+
+    def _leaves(self) -> Iterator[bytes]:
+        """The hashes of `leaves`, whole ones; TamperedError unless it has one for each entry."""
         due, rest = (self.manifest.stop - self.manifest.first) * HASH_BYTES, b""
         for chunk in self.container.chunks(LEAVES):
             rest += chunk
@@ -122,54 +138,60 @@ class _Stretch:
             if due < 0:
                 raise TamperedError("it has more hashes than the range has entries")
             cut = len(rest) - len(rest) % HASH_BYTES
-            yield [rest[at : at + HASH_BYTES] for at in range(0, cut, HASH_BYTES)]
+            yield rest[:cut]
             rest = rest[cut:]
         if due:
             raise TamperedError(f"it ends {due} bytes too early")
 
     def _entry_batches(self) -> Iterator[list[bytes]]:
         """The leaf hashes of `entries.ndjson`, compared with `leaves` on the way; TamperedError if one is not there."""
-        lines = self.container.lines(ENTRIES)
-        stored = self._stored_leaves()
-        index, stop = self.manifest.first, self.manifest.stop
-        while entries := list(islice(lines, _BATCH_ENTRIES)):
-            hashes = leaf_hashes(entries)
-            for at, (own, other) in enumerate(zip(hashes, islice(stored, len(hashes)), strict=False), index):
-                if own != other and len(self.differs_at) < FINDINGS_MAX:
-                    self.differs_at.append(at)
-            self._read(entries, index)
-            index += len(entries)
+        index, stop, stored = self.manifest.first, self.manifest.stop, _Stored(self._leaves())
+        work = partial(read_lines, with_events=self.options.with_events)
+        for read in map_ordered(work, self.container.blocks(ENTRIES), jobs=self._jobs()):
+            hashes = _split(read.hashes)
+            differing = stored.differing(read.hashes)
+            self.differs_at += (index + at for at in differing[: FINDINGS_MAX - len(self.differs_at)])
+            self._take(read, index, is_doubtful=bool(differing))
+            index += read.total
             if index > stop:
                 raise TamperedError(f"it has {index - stop} lines or more beyond those of the range")
             yield hashes
+            if read.fault:
+                raise TamperedError(read.fault)
         if index < stop:
             raise TamperedError(f"it has {stop - index} lines fewer than the range has entries")
 
-    def _stored_leaves(self) -> Iterator[bytes]:
-        try:
-            for batch in self._leaf_batches():
-                yield from batch
-        except (MissingError, TamperedError):
-            return  # reading them for themselves has said so
+    def _jobs(self) -> int:
+        """Other processes read a folder by themselves. What is in a .zip has to be sent to them, which costs as much as
+        to hash it, so they only help where it is parsed as well."""
+        is_large = self.manifest.stop - self.manifest.first > _IN_PROCESS_ENTRIES_MAX
+        is_worth_it = isinstance(self.container, Folder) or self.options.with_events
+        return self.options.jobs if is_large and is_worth_it else 1
 
-    def _read(self, entries: list[bytes], first_index: int) -> None:
-        heads = read_heads(entries, first_index=first_index)
-        if heads.first_at and heads.first_at < self.last_at:
-            self.findings.add(Finding("payload", ENTRIES, "received_at goes back", first_index))
-        self.findings.add(*(Finding("payload", ENTRIES, "received_at goes back", index) for index in heads.backward))
-        self.last_at = heads.last_at or self.last_at
+    def _take(self, read: Lines, first_index: int, *, is_doubtful: bool) -> None:
+        heads = read.heads.moved(first_index)
         self.payloads.take(heads.sealed)
-        self.payloads.end(read_endings(entries, first_index=first_index))
-        for index in self._wanted & set(range(first_index, first_index + len(entries))):
-            try:
-                self.received_at[index] = received_at(entries[index - first_index])
-            except RefusedError:
-                continue  # only a range of time needs it, and that will miss it
+        for at, entry in read.may_end.items():
+            self.payloads.end(read_endings([entry], first_index=first_index + at))
+        self.received_at |= {
+            first_index + at: instant for at, instant in read.received_at.items() if first_index + at in self._wanted
+        }
+        if not is_doubtful:  # what a wrong entry says of itself would only be a second finding about it
+            if heads.first_at and heads.first_at < self.last_at:
+                self._found("received_at goes back", first_index)
+            for index in heads.backward:
+                self._found("received_at goes back", index)
+            for index in heads.unread:
+                self._found("it is not of format 1", index)
+        self.last_at = heads.last_at or self.last_at
+
+    def _found(self, reason: str, index: int) -> None:
+        self.findings.add(Finding("payload", ENTRIES, reason, index))
 
     def _blame(self, *, by_leaves: bool, by_entries: bool) -> None:
         if by_leaves:
-            reason = "the entry is not the one that was signed"
-            self.findings.add(*(Finding("payload", ENTRIES, reason, index) for index in self.differs_at))
+            for index in self.differs_at:
+                self._found("the entry is not the one that was signed", index)
         elif by_entries:
             reason = "the stored hash is not the entry's"
             self.findings.add(*(Finding("structure", LEAVES, reason, index) for index in self.differs_at))
@@ -211,3 +233,30 @@ class _Stretch:
 
     def _incomplete(self, reason: str, index: int) -> None:
         self.findings.add(Finding("structure", ENTRIES, f"that the range is complete is not proven: {reason}", index))
+
+
+class _Stored:
+    """The hashes of `leaves`, as far as they can be read, asked for in step with the entries."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._read, self._at = b"", 0
+
+    def differing(self, hashes: bytes) -> list[int]:
+        """At which positions the next hashes are other ones; the last ones that are not there are no other ones."""
+        stored = self._next(len(hashes))
+        if stored == hashes:
+            return []
+        pairs = zip(_split(stored), _split(hashes), strict=False)
+        return [at for at, (own, other) in enumerate(pairs) if own != other]
+
+    def _next(self, count: int) -> bytes:
+        with suppress(MissingError, TamperedError):  # reading them for themselves has said so
+            while len(self._read) - self._at < count and (chunk := next(self._chunks, None)) is not None:
+                self._read, self._at = self._read[self._at :] + chunk, 0
+        self._at += count
+        return self._read[self._at - count : self._at]
+
+
+def _split(packed: bytes) -> list[bytes]:
+    return [packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)]

@@ -10,6 +10,7 @@ from atp.verify.log import StoredLog, check_log, untrusted
 from atp.verify.options import Options
 from atp.verify.report import Finding, LogReport, Report
 from atp.verify.source import NOTE_FILE_BYTES_MAX, Files, FileSource, Source
+from atp.verify.strays import stray_files
 from atp.verify.trust import VKEY_FILE_BYTES_MAX, choose_trust, claimed_checkpoint, parse_vkeys
 
 KIND = "tlog-tiles directory"
@@ -31,8 +32,10 @@ def check_tiles(source: Source, *, name: str, place: str, directory: Path | None
     note = b""
     try:
         note = source.file("checkpoint", bytes_max=NOTE_FILE_BYTES_MAX)
-        origin = claimed_checkpoint(note).origin
-        log = StoredLog(name, origin, note, source, directory=directory, has_packs=directory is not None)
+        claimed = claimed_checkpoint(note)
+        origin = claimed.origin
+        strays = stray_files(directory, size=claimed.size, is_packed=False) if directory else ()
+        log = StoredLog(name, origin, note, source, strays=strays, has_packs=directory is not None)
         trust = choose_trust(options.trusted, found=found_keys(source), origin=origin, place=place, is_alone=True)
     except (MissingError, TamperedError, RefusedError) as error:
         log = StoredLog(name, "", note, source)

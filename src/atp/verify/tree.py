@@ -115,11 +115,11 @@ def blame(segments: Iterable[Segment], settled: Settled | None, *, source: Sourc
 
 def _blame_doubt(doubt: Doubt, truth: Roots | None, *, above: str, source: Source) -> Iterator[Finding]:
     reading = doubt.reading
-    first = reading.index * TILE_WIDTH
+    first = reading.number * TILE_WIDTH
     stop = first + reading.width
     exact = first if reading.differs_at is None else first + reading.differs_at
-    tile = Tile(0, reading.index, reading.width).path
-    bundle = source.bundle_path(EntryBundle(reading.index, reading.width))
+    tile = Tile(0, reading.number, reading.width).path
+    bundle = source.bundle_path(EntryBundle(reading.number, reading.width))
     if truth is None:
         if reading.differs_at is not None:
             yield Finding("payload", bundle, f"the entry and its hash in {tile} disagree", exact)

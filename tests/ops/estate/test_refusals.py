@@ -93,6 +93,8 @@ REFUSED = [
     ("name: Small", "name: Small\nname: Large", "name", 3, "twice, first in line 2", "keep one"),
     ("name: Small", "name: {{a: 1}: b}", "name.?", 2, "no text", "quotes"),
     ("name: Small", "name: 'Small", "the file", 24, "not YAML", "quotes"),
+    ("name: Small", "name: Small\n\tx: 1", "the file", 3, "tab", "indentation"),
+    ("name: Small", "name: [", "the file", 4, "',' or ']'", "quotes"),
     ("name: Small", "name: a: b", "the file", 2, "not YAML", "colons"),
     ("name: Small", "name: Small\x07", "the file", 2, "U+0007", "remove"),
 ]

@@ -90,9 +90,9 @@ PROOFS: list[tuple[list[Fact], str, str, str, str]] = [
     ([], "3-2-1-1-0", "grey", "how many copies there are", "atp drill run"),
     ([backup()], "3-2-1-1-0", "grey", "can be restored", "atp drill run"),
     (GOOD, "3-2-1-1-0", "green", "3-2-1-1-0 of 3-2-1-1-0", ""),
-    ([backup(), verified(), *ROTATION], "3-2-1-1-0", "amber", "2-2-1-1-0 of 3-2-1-1-0: copies fall", "copies_in"),
+    ([backup(), verified(), *ROTATION], "3-2-1-1-0", "amber", "2-2-1-1-0 of 3-2-1-1-0: copies fall", "backup run"),
     ([*GOOD, drilled(DAY, verdict="fail", failed=["a", "b"])], "3-2-1-1-0", "amber", "3-2-1-1-2", "atp drill run"),
-    ([*GOOD[:2], *ROTATION], "3-2-1-1-0", "amber", "3-2-1-0-0", "copies_in"),
+    ([*GOOD[:2], *ROTATION], "3-2-1-1-0", "amber", "3-2-1-0-0", "atp backup verify data"),
 ]
 
 

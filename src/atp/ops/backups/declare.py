@@ -9,7 +9,7 @@ from atp.ops.backups.format.manifest import Kind
 from atp.ops.backups.format.seal import parse_recipients
 from atp.ops.estate.declare.values import Estate
 
-_KINDS: dict[str, Kind] = {"files": "files", "configuration": "files", "sqlite": "sqlite"}
+KINDS: dict[str, Kind] = {"files": "files", "configuration": "files", "sqlite": "sqlite"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ def declared_backup(estate: Estate, dataset: str) -> Declared:
     what, edit = f"could not back up {dataset!r}", f"edit estate.yaml: datasets.{dataset}"
     if found.backup is None:
         raise InvalidError(f"{what}: it declares no backup", hint=f"{edit}.backup")
-    if found.kind not in _KINDS:
-        raise InvalidError(f"{what}: backups of kind {found.kind} are not known yet", hint=", ".join(_KINDS))
+    if found.kind not in KINDS:
+        raise InvalidError(f"{what}: backups of kind {found.kind} are not known yet", hint=", ".join(KINDS))
     if found.source.place is None:
         raise InvalidError(f"{what}: its source is no path", hint=f"{edit}.source.place")
     parse_recipients(found.backup.recipients)
     return Declared(
         dataset=dataset,
-        kind=_KINDS[found.kind],
+        kind=KINDS[found.kind],
         source=Path(found.source.place),
         repository=found.backup.repository,
         copies_in=found.backup.copies_in,

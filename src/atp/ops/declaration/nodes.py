@@ -24,6 +24,10 @@ from atp.ops.declaration.secrecy import is_secret_name, secret_in
 START = Place(1, 1)
 _FIELD_CHARS_MAX = 200
 _NOT_TEXT = re.compile(r"|~|null|Null|NULL|true|True|TRUE|false|False|FALSE|[-+]?[0-9][0-9_]*|0[xo][0-9a-fA-F]+")
+# The parser's own words are shown, but for what they quote of the text, which might be a secret: of that only single
+# characters are, and names of tokens, `<block end>`.
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+_HARMLESS = re.compile(r"(.|<[a-z ]+>)?")
 _REFERENCE = "hold it by reference: {env: NAME}, {file: PATH} or {command: [...]}"
 
 
@@ -80,6 +84,10 @@ def member_field(field: str, key: str) -> str:
     return f"{field}.{key}"[-_FIELD_CHARS_MAX:] if field else key[:_FIELD_CHARS_MAX]
 
 
+def _quoting_little(words: str) -> str:
+    return _QUOTED.sub(lambda quoted: quoted[0] if _HARMLESS.fullmatch(quoted[1] or quoted[2] or "") else "…", words)
+
+
 def _decode(data: bytes, faults: Faults) -> str:
     if len(data) > DECLARATION_BYTES_MAX:
         faults.add(START, "", f"it is over {DECLARATION_BYTES_MAX:,} bytes", hint="divide it")
@@ -121,8 +129,7 @@ class _Composer:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = Place(mark.line + 1, mark.column + 1) if mark else START
-            # The parser's own words, but for what they quote of the text: that might be a secret.
-            reason = re.sub(r"'[^']{2,}'|\"[^\"]{2,}\"", "…", error.problem or "it cannot be read")
+            reason = _quoting_little((error.problem or "it cannot be read").replace(r"'\t'", "tab"))
             self._stop(place, "", f"it is not YAML: {reason}", hint="look at quotes, colons and indentation")
         except yaml.reader.ReaderError as error:
             place = self._place_of(error.position)

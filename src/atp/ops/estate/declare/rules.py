@@ -13,6 +13,7 @@ from atp.ops.estate.declare.values import (
     Drill,
     Estate,
     Flow,
+    Heartbeat,
     Repository,
     RevenueHours,
 )
@@ -93,6 +94,8 @@ def check_dataset(dataset: Dataset) -> Iterator[Contradiction]:
         yield Contradiction("drill.place", "it is where the living data is", "a scratch place of its own")
     if drill and backup is None:
         yield Contradiction("drill", "there is no backup to restore", "add backup: ...")
+    if drill and drill.heartbeat:
+        yield from _beating(dataset, drill.heartbeat)
     for at, check in enumerate(drill.checks if drill else ()):
         yield from _fitting(check, at, dataset.kind)
     yield from _repeated("environments", dataset.environments)
@@ -120,6 +123,19 @@ def check_estate(estate: Estate) -> Iterator[Contradiction]:
             yield Contradiction(f"data_flows[{at}].audited_in", reason, "name a dataset of kind trail")
     for path, steps in estate.critical_paths.items():
         yield from _repeated(f"critical_paths.{path}", steps)
+
+
+def _beating(dataset: Dataset, heartbeat: Heartbeat) -> Iterator[Contradiction]:
+    place = dataset.source.place
+    if dataset.kind not in ("sqlite", *_TREES):
+        yield Contradiction("drill.heartbeat", f"a dataset of kind {dataset.kind} takes none yet", "remove it")
+    if not heartbeat.ledger.startswith("/"):
+        yield Contradiction("drill.heartbeat.ledger", "it is no absolute path", "for example /var/lib/atp/ledger")
+    if place is not None and f"{heartbeat.ledger}/".startswith(f"{place.rstrip('/')}/"):
+        yield Contradiction("drill.heartbeat.ledger", "it would be lost with the data", "a file on another disk")
+    if dataset.rpo is not None and heartbeat.every > dataset.rpo:
+        rpo = format_duration(dataset.rpo)
+        yield Contradiction("drill.heartbeat.every", f"that cannot measure an RPO of {rpo}", f"at most {rpo}")
 
 
 def _fitting(check: Check, at: int, kind: str) -> Iterator[Contradiction]:

@@ -93,6 +93,13 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     verify: Annotated[bool, Meta(description="The trail is verified, as `atp verify` does.")] = False
 
 
+class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Small writes into the dataset, each noted outside of it: what a restored copy lacks of them was lost."""
+
+    every: Annotated[Duration, Meta(description="Time from one to the next; cron or a timer writes them.")]
+    ledger: Annotated[Sentence, Meta(description="File outside of the dataset, one line for each that was written.")]
+
+
 class Drill(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a restore is proven."""
 
@@ -102,6 +109,7 @@ class Drill(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     scenarios: Annotated[tuple[Scenario, ...], Meta(min_length=1, description="What is rehearsed, in rotation.")] = (
         "deletion",
     )
+    heartbeat: Annotated[Heartbeat | None, Meta(description="What the RPO of a drill is measured with.")] = None
 
 
 class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

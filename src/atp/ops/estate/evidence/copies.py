@@ -177,5 +177,14 @@ def _rule_of_copies(subject: Subject, backup: Backup) -> Finding:
     short = [name for name, wanted in WANTED.items() if counted[name] < wanted] + ["errors"] * (errors > 0)
     if not short:
         return subject.finding("green", "3-2-1-1-0", told)
-    move = f"atp drill run {subject.name}" if short == ["errors"] else subject.edit("backup.copies_in")
-    return subject.finding("amber", "3-2-1-1-0", f"{told}: {', '.join(short)} fall short", move)
+    return subject.finding("amber", "3-2-1-1-0", f"{told}: {', '.join(short)} fall short", _mend(subject, short))
+
+
+def _mend(subject: Subject, short: list[str]) -> str:
+    """What brings the first number that falls short up: an act where the file allows it, or else an edit."""
+    stores = subject.repositories().values()
+    if short[0] == "copies" and 1 + len(stores) >= WANTED["copies"]:
+        return f"atp backup run {subject.name}"
+    if short[0] == "immutable" and any(store.lock != "none" for store in stores):
+        return f"atp backup verify {subject.name}"
+    return f"atp drill run {subject.name}" if short[0] == "errors" else subject.edit("backup.copies_in")

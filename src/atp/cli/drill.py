@@ -1,0 +1,298 @@
+"""`atp drill`: prove that a dataset comes back, within its time, and how much of it. Works without a server."""
+
+import functools
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import click
+
+from atp.app.machine import drill_keep, machine_clock, open_spool
+from atp.cli.drilled import HEADS, history, row, text
+from atp.cli.estate import file_option, read_estate_bytes
+from atp.cli.files import write_file
+from atp.cli.output import Output, safe, table
+from atp.cli.server import json_option, key_file_option, url_option
+from atp.cli.vault import Desk, day, read_identities
+from atp.errors import AtpError, InvalidError, MissingError
+from atp.merkle.keys import parse_vkey
+from atp.ops.backups.declare import KINDS
+from atp.ops.declaration.durations import format_duration
+from atp.ops.drills.act import drilling
+from atp.ops.drills.act.beating import beat
+from atp.ops.drills.declare import Declared, check_hours, declared_drill, next_scenario
+from atp.ops.drills.evidence.figures import predicate
+from atp.ops.drills.evidence.history import Drill, Due, History, due
+from atp.ops.drills.evidence.report import as_html, as_markdown
+from atp.ops.estate.declare.parse import parse_estate
+from atp.ops.estate.declare.values import Scenario
+from atp.ops.statement import check_statement
+
+_PATH = click.Path(path_type=Path)
+_SCENARIOS = ("deletion", "corruption", "ransomware", "host-loss", "key-loss", "region-loss")
+_FAILED = 1
+
+Verb = Callable[..., int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Drilling:
+    """The desk, and the digest of the estate file that lies on it."""
+
+    desk: Desk
+    estate_sha256: str
+
+    def declared(self, dataset: str) -> Declared:
+        """What is declared of one dataset's drills."""
+        return declared_drill(self.desk.estate, dataset)
+
+    def drilled(self, only: str | None) -> list[str]:
+        """The datasets that declare a drill which can be run, or the one that is named."""
+        if only is not None:
+            return [self.declared(only).dataset]
+        declared = {name: one for name, one in self.desk.estate.datasets.items() if one.drill is not None}
+        if unknown := [f"{name} ({one.kind})" for name, one in declared.items() if one.kind not in KINDS]:
+            self.desk.output.note(f"warning: drills of these kinds are not known yet: {', '.join(unknown)}")
+        return [name for name, one in declared.items() if one.kind in KINDS]
+
+
+def at_drill(verb: Verb) -> Verb:
+    """Give a verb the options of estate file and server, and call it with what they mean."""
+
+    @file_option
+    @url_option
+    @key_file_option
+    @json_option
+    @functools.wraps(verb)
+    def call(file: Path, url: str, key_file: Path | None, is_json: bool, **given: object) -> int | None:
+        data = read_estate_bytes(file)
+        desk = Desk(parse_estate(data, file=str(file)), url, key_file, Output(is_json))
+        return verb(Drilling(desk, sha256(data).hexdigest()), **given)
+
+    return call
+
+
+@click.group()
+def command() -> None:
+    """Rehearse the loss of a dataset: restore its newest backup aside, ask it, measure RPO and RTO, sign the result."""
+
+
+@command.command()
+@click.argument("dataset")
+@click.option("--scenario", type=click.Choice(_SCENARIOS), help="What is lost.  [default: whose turn it is]")
+@click.option("--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="File with the private key.")
+@click.option("--from", "repository", help="Restore from this repository.")
+@click.option("--force", "is_forced", is_flag=True, help="In revenue hours too; --reason says why.")
+@click.option("--reason", default="", help="Why it cannot wait.")
+@at_drill
+def run(
+    at: Drilling,
+    dataset: str,
+    scenario: Scenario | None,
+    identity: Path,
+    repository: str | None,
+    is_forced: bool,
+    reason: str,
+) -> int:
+    """Drill DATASET: declare it lost, restore the newest backup into a directory of its own, ask it, judge, clean up.
+
+    Production is never written to. Only what was shown passes: what is not known is insufficient. Exit code 1 unless
+    the verdict is pass.
+
+    \b
+    Examples:
+      atp drill run catalogue --identity KEY.txt
+      atp drill run catalogue --scenario ransomware --identity KEY.txt
+    """
+    desk, declared = at.desk, at.declared(dataset)
+    if is_forced != bool(reason.strip()):
+        raise InvalidError("could not force the drill: --force and --reason go together", hint="--force --reason TEXT")
+    if repository is not None and repository not in declared.repositories:
+        raise MissingError(f"could not find repository {repository[:80]!r}", hint=", ".join(declared.repositories))
+    identities, known = read_identities(identity, desk.output), history(desk)
+    with desk.acting() as doing:
+        check_hours(desk.estate, doing.clock.now(), dataset=dataset, is_forced=is_forced)
+        asked = drilling.Asked(
+            scenario=scenario or next_scenario(declared.scenarios, known.passed(dataset)),
+            identities=identities,
+            estate_sha256=at.estate_sha256,
+            known=known.newest_number(dataset),
+            only=repository,
+            forced=reason.strip(),
+        )
+        hands = drilling.Hands(
+            by=doing.by,
+            sink=doing.sink,
+            clock=doing.clock,
+            keep=drill_keep(dataset),
+            host=socket.gethostname(),
+            opened=desk.open,
+            sign=open_spool(desk.url, tell=desk.output.note).sign,
+        )
+        done = drilling.drill(declared, asked, hands)
+    desk.output.answer({"dataset": dataset, "drill": done}, text(dataset, done))
+    return 0 if done.verdict == "pass" else _FAILED
+
+
+@command.command("list")
+@click.argument("dataset", required=False)
+@at_drill
+def list_(at: Drilling, dataset: str | None) -> None:
+    """List the drills of DATASET, or of all, oldest first, and the numbers that nothing is told of.
+
+    \b
+    Example:
+      atp drill list
+    """
+    found = history(at.desk)
+    drills = [drill for drill in found.drills if dataset in (None, drill.dataset)]
+    missing = {name: numbers for name, numbers in found.missing.items() if dataset in (None, name)}
+    lines = [table(HEADS, [row(drill) for drill in drills]) if drills else "no drill is told of"]
+    lines += [_gap(name, numbers) for name, numbers in missing.items()]
+    twice = {name: numbers for name, numbers in found.twice.items() if dataset in (None, name)}
+    lines += [f"told twice: {_names(name, numbers)}: by two machines, or made up" for name, numbers in twice.items()]
+    document = {"drills": [_document(drill) for drill in drills], "missing": missing, "twice": twice}
+    at.desk.output.answer(document, "\n".join(lines))
+
+
+def _gap(name: str, numbers: tuple[int, ...]) -> str:
+    return f"missing: {_names(name, numbers)}: begun and never ended, or taken away"
+
+
+def _names(name: str, numbers: tuple[int, ...]) -> str:
+    return ", ".join(f"{name}/{number}" for number in numbers)
+
+
+@command.command()
+@click.argument("drill_id", metavar="ID")
+@at_drill
+def show(at: Drilling, drill_id: str) -> int:
+    """Show one drill, DATASET/NUMBER, with all its figures; its statement is checked when it is on this machine.
+
+    \b
+    Example:
+      atp drill show catalogue/1
+    """
+    found = {drill.name: drill for drill in history(at.desk).drills}
+    if drill_id not in found:
+        raise MissingError(f"could not find the drill {drill_id[:80]!r}", hint="atp drill list")
+    drill = found[drill_id]
+    proof = _proof(drill)
+    document = {**_document(drill), "statement_here": proof}
+    at.desk.output.answer(document, f"{text(drill.dataset, drill.done)}\n\nstatement  {safe(proof)}")
+    return _FAILED if proof.startswith("WRONG") else 0
+
+
+def _proof(drill: Drill) -> str:
+    """What can be said of the statement of a drill."""
+    signed = drill.done.statement
+    envelope = drill_keep(drill.dataset).kept(drill.done.number)
+    if signed is None or envelope is None:
+        return "not on this machine"
+    if sha256(envelope).hexdigest() != signed.sha256:
+        return "WRONG: the envelope on this machine is not the one that the event names"
+    try:
+        statement = check_statement(envelope, trusted_keys=[parse_vkey(signed.vkey)])
+    except AtpError as error:
+        return f"WRONG: {error}"
+    is_same = bytes(statement.predicate) == predicate(drill.done)
+    return f"intact, signed by {signed.signed_by}" if is_same else "WRONG: the statement says something else"
+
+
+@command.command("due")
+@click.argument("dataset", required=False)
+@at_drill
+def due_(at: Drilling, dataset: str | None) -> int:
+    """Say which datasets are due for a drill, and which scenario comes next. Exit code 1 when one is overdue.
+
+    \b
+    Example:
+      atp drill due
+    """
+    found, now = history(at.desk), datetime.now(UTC)
+    rows = [_due(at.declared(name), found, now) for name in at.drilled(dataset)]
+    heads = ("dataset", "state", "passed at", "due at", "every", "next scenario")
+    lines = [
+        (
+            one.dataset,
+            one.state,
+            day(one.passed_at) or "never",
+            day(one.due_at),
+            format_duration(one.period),
+            one.scenario,
+        )
+        for one in rows
+    ]
+    document = {"datasets": [_due_document(one) for one in rows]}
+    at.desk.output.answer(document, table(heads, lines) if lines else "no dataset declares a drill")
+    return _FAILED if any(one.state == "overdue" for one in rows) else 0
+
+
+def _due(declared: Declared, found: History, now: datetime) -> Due:
+    scenario = next_scenario(declared.scenarios, found.passed(declared.dataset))
+    return due(found, declared.dataset, period=declared.period, scenario=scenario, now=now)
+
+
+def _due_document(one: Due) -> dict[str, object]:
+    return {
+        "dataset": one.dataset,
+        "state": one.state,
+        "passed_at": one.passed_at,
+        "due_at": one.due_at,
+        "period_seconds": one.period.total_seconds(),
+        "scenario": one.scenario,
+    }
+
+
+@command.command()
+@click.argument("dataset", required=False)
+@click.option("-o", "--output", "place", type=_PATH, help="Write it here: .md or .html.")
+@at_drill
+def report(at: Drilling, dataset: str | None, place: Path | None) -> None:
+    """Report the drills of DATASET, or of all, drawn from their events alone: Markdown, or one HTML page with charts.
+
+    \b
+    Examples:
+      atp drill report
+      atp drill report catalogue -o drills.html
+    """
+    if place is not None and place.suffix not in (".md", ".html"):
+        raise InvalidError(f"could not write {place}: it is neither .md nor .html", hint="-o drills.html")
+    found, name = history(at.desk), at.desk.estate.name
+    drills = [drill for drill in found.drills if dataset in (None, drill.dataset)]
+    missing = {key: numbers for key, numbers in found.missing.items() if dataset in (None, key)}
+    made = (as_html if place is not None and place.suffix == ".html" else as_markdown)(name, drills, missing)
+    if place is not None:
+        write_file(place, made.encode())
+    document = {"file": str(place) if place else None, "drills": len(drills), "report": None if place else made}
+    at.desk.output.answer(document, f"wrote {place}, drills: {len(drills)}" if place else made.rstrip("\n"))
+
+
+@command.command()
+@click.argument("dataset")
+@at_drill
+def heartbeat(at: Drilling, dataset: str) -> None:
+    """Write one heartbeat into DATASET, and one line into its ledger: what RPO is measured by. For cron or a timer.
+
+    \b
+    Example:
+      atp drill heartbeat catalogue
+    """
+    taken = beat(at.declared(dataset), machine_clock())
+    document = {"dataset": dataset, "id": taken.id, "at": taken.at, "taken_at": taken.taken_at}
+    at.desk.output.answer(document, f"heartbeat {taken.id} of {dataset}")
+
+
+def _document(drill: Drill) -> dict[str, object]:
+    return {
+        "id": drill.name,
+        "event": drill.id,
+        "at": drill.at,
+        "by": drill.by,
+        "index": drill.index,
+        "dataset": drill.dataset,
+        "drill": drill.done,
+    }

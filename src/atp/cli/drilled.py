@@ -1,0 +1,126 @@
+"""What is known of drills, asked of a server and of what waits on this machine; and how a drill is printed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from atp import limits
+from atp.app.machine import open_spool
+from atp.cli.evidence import fact
+from atp.cli.output import Output, fields, safe, table
+from atp.cli.query import ask
+from atp.cli.server import find_key
+from atp.cli.vault import Desk
+from atp.client import Client
+from atp.errors import UnavailableError
+from atp.log.event import Event, parse_instant
+from atp.ops.declaration.durations import format_second
+from atp.ops.drills.evidence.figures import Done
+from atp.ops.drills.evidence.history import Drill, History, Told, fold
+from atp.ops.drills.evidence.measure import reach_told
+from atp.ops.estate.evidence.proofs import DRILL_DONE
+from atp.ops.spool import read_record
+from atp.tenants.names import OPERATIONS
+
+HEADS = ("drill", "lost at", "scenario", "verdict", "rto", "rpo", "by", "why")
+_MICROS = 1_000_000
+
+
+def history(desk: Desk) -> History:
+    """Every drill that the server tells and that waits on this machine; what could not be asked is said."""
+    told = [*_asked(desk), *_waiting(desk.url, desk.output)]
+    found = fold(told)
+    if found.unreadable:
+        desk.output.note(f"warning: {found.unreadable} events of drills cannot be read: they prove nothing")
+    return found
+
+
+def _asked(desk: Desk) -> list[Told]:
+    key = find_key(desk.key_file, desk.output)
+    if key is None:
+        desk.output.note("note: no server was asked, there is no key: these are the drills that wait on this machine")
+        return []
+    try:
+        with Client(desk.url, key=key, tries=1) as client:
+            page = ask(client, OPERATIONS, limits.PAGE_EVENTS_MAX, {"action": DRILL_DONE})
+    except UnavailableError as error:
+        desk.output.note(f"warning: what the server knows of drills is left out: {error}")
+        return []
+    return [_of_server(raw) for raw in page.events]
+
+
+def _of_server(raw: msgspec.Raw) -> Told:
+    event, known = msgspec.json.decode(raw), fact(raw)
+    data = known.data if isinstance(known.data, dict) else {}
+    return Told(_id(event["id"], data), known.at, known.actor, known.resource, data, event["index"])
+
+
+def _waiting(url: str, output: Output) -> Iterator[Told]:
+    for line in open_spool(url, tell=output.note).waiting():
+        event = read_record(line).event
+        if event.action == DRILL_DONE and event.resource is not None:
+            yield _of_spool(event, event.resource.id)
+
+
+def _of_spool(event: Event, dataset: str) -> Told:
+    data = msgspec.json.decode(event.data or b"{}")
+    at = datetime.fromtimestamp(parse_instant(event.time or "") / _MICROS, UTC)
+    return Told(_id(event.id, data), at, event.actor.id, dataset, data)
+
+
+def _id(event_id: str | None, data: dict[str, Any]) -> str:
+    """The id that the event was written under: a spool gives it another one, and tells the first."""
+    return str(data.get("sent_as") or event_id)
+
+
+def row(drill: Drill) -> tuple[str, ...]:
+    """One drill in a list."""
+    done = drill.done
+    return (
+        drill.name,
+        format_second(done.lost_at),
+        done.scenario,
+        done.verdict,
+        seconds(done.rto_seconds),
+        seconds(done.rpo_seconds),
+        drill.by,
+        "" if done.verdict == "pass" else why(done),
+    )
+
+
+def why(done: Done) -> str:
+    """What keeps a drill from being green, in one sentence."""
+    worst = next((one for one in done.objectives if one.verdict == done.verdict), None)
+    return f"{worst.name}: {worst.told}" if worst else done.reason
+
+
+def seconds(length: float | None) -> str:
+    """A measured time for people."""
+    return "" if length is None else f"{length:,.2f} s"
+
+
+def text(dataset: str, done: Done) -> str:
+    """A drill for people: its verdict, each objective, the legs, the answers, and where the proof lies."""
+    signed = done.statement
+    head = fields(
+        [
+            ("drill", f"{dataset}/{done.number}"),
+            ("verdict", done.verdict + (f" ({done.cause})" if done.cause else "")),
+            ("scenario", done.scenario),
+            ("backup", f"{done.backup} in {done.repository}" if done.backup else ""),
+            ("lost at", format_second(done.lost_at)),
+            ("legs", ", ".join(f"{leg.name} {leg.seconds:.2f} s" for leg in done.legs)),
+            ("heartbeats", reach_told(done.acknowledged) if done.acknowledged else ""),
+            ("forced", done.forced),
+            ("swept", ", ".join(done.swept)),
+            ("act", done.act),
+            ("statement", f"sha256 {signed.sha256}" if signed else ""),
+            ("signed by", f"{signed.signed_by}: {signed.whose}" if signed else ""),
+        ]
+    )
+    objectives = [(one.name, one.verdict, one.told) for one in done.objectives]
+    answers = [("yes" if one.passed else "NO", safe(one.name), one.told) for one in done.answers]
+    parts = [head, table(("objective", "verdict", "why"), objectives)]
+    return "\n\n".join([*parts, table(("ok", "question", "answer"), answers)] if answers else parts)

@@ -1,0 +1,355 @@
+"""A drill: declare the loss, choose, restore, ask, measure, remove. Whatever fails, the rest is still told.
+
+Repeatable: a drill that died is run again, and both are recorded; the next one removes what it left.
+"""
+
+import platform
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from atp import __version__
+from atp.errors import (
+    AtpError,
+    InvalidError,
+    MissingError,
+    RefusedError,
+    TamperedError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from atp.limits import HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
+from atp.ops.backups.act import restoring
+from atp.ops.backups.act.listing import Listed, list_backups
+from atp.ops.backups.act.parts import read_parts
+from atp.ops.backups.act.step import Data, Record, Step, carry_out
+from atp.ops.backups.format.manifest import Manifest
+from atp.ops.backups.format.seal import Identity, unsealed
+from atp.ops.drills.act.asking import ask, listening
+from atp.ops.drills.act.living import Living, look
+from atp.ops.drills.act.questions import Found, Question
+from atp.ops.drills.act.scratch import Scratch
+from atp.ops.drills.declare import RECOVERY, Declared, withheld
+from atp.ops.drills.evidence.measure import NOT_ASKED, Beat, Recovered
+from atp.ops.estate.declare.values import Scenario
+from atp.ops.estate.evidence.proofs import Verdict
+from atp.ports.clock import Clock
+from atp.ports.repository import Repository
+
+
+class Failure(NamedTuple):
+    """What stopped a drill: `fail` where the backup or its repository would not have saved us, `error` where only the
+    drill could not go on. `cause` is a word, `reason` a sentence."""
+
+    verdict: Verdict
+    cause: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Ran:
+    """What a drill saw; what it never came to is None. `legs` are seconds after the loss."""
+
+    lost_at: datetime
+    before: Living | None
+    after: Living | None = None
+    failure: Failure | None = None
+    repository: str | None = None
+    listed: Listed | None = None
+    entries: int = 0
+    total_bytes: int = 0
+    legs: dict[str, float] = field(default_factory=dict)
+    found: Found | None = None
+    recovered: Recovered | None = None
+    fence: str = NOT_ASKED
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """Of the backup that was chosen."""
+        return self.listed.manifest if self.listed else None
+
+
+@dataclass(slots=True)
+class Run:
+    """One drill: the steps of `plan` as methods. `opened` gives a repository by its name, `only` names the one to use;
+    `fence` is what starts a process behind it."""
+
+    declared: Declared
+    scenario: Scenario
+    opened: Callable[[str], Repository]
+    identities: Sequence[Identity]
+    scratch: Scratch
+    fence: Sequence[str]
+    clock: Clock
+    ran: Ran
+    only: str | None = None
+    _lost: float = 0.0
+    _repository: Repository | None = None
+
+    def carry_out(self, steps: Sequence[Step], *, record: Record) -> Ran:
+        """Do the steps. Of those that the RTO is measured over, what follows a failure is left out. What is no fault of
+        the world goes through, and so does what keeps the record from being written."""
+        doing: Mapping[str, Callable[[], Data | None]] = {
+            "declare": self._declare,
+            "choose": self._choose,
+            "restore": lambda: self._restore(record),
+            "ask": self._ask,
+            "measure": self._measure,
+            "remove": self._remove,
+        }
+        try:
+            for step in steps:
+                if self.ran.failure is None or step.name not in RECOVERY:
+                    self._do(step, doing, record)
+        finally:
+            if self._repository is not None:
+                self._repository.close()
+        return self.ran
+
+    def _do(self, step: Step, doing: Mapping[str, Callable[[], Data | None]], record: Record) -> None:
+        told = _Told(record)
+        try:
+            carry_out([step], doing, record=told)
+        except (AtpError, OSError) as error:
+            if told.is_broken:
+                raise  # no evidence, no act
+            failure = error.failure if isinstance(error, _FailedError) else self._failure(step, error)
+            self.ran.failure = self.ran.failure or failure
+
+    def _declare(self) -> Data:
+        self.ran.lost_at, self._lost = self.clock.now(), self.clock.monotonic()
+        return {"lost_at": self.ran.lost_at.isoformat(), "scenario": self.scenario}
+
+    def _choose(self) -> Data:
+        names = [self.only] if self.only else list(self.declared.repositories)
+        reasons = {name: withheld(self.scenario, self.declared.repositories[name]) for name in names}
+        left = [name for name, reason in reasons.items() if not reason]
+        if not left:
+            raise _failed("no-repository", f"{self.scenario} leaves no copy: {_joined(reasons)}")
+        self._check_keys()
+        self.ran.repository = left[0]
+        self._repository = self.opened(left[0])
+        if self.scenario == "ransomware" and self._repository.lock == "none":
+            raise _failed("no-repository", f"{self.scenario} leaves no copy: {left[0]} should lock, and does not")
+        found = list_backups(self._repository, dataset=self.declared.dataset)
+        if not found:
+            raise _failed("no-backup", f"{left[0]} has no backup of {self.declared.dataset}")
+        newest = max(found, key=lambda one: one.backup)
+        self.ran.listed = newest
+        if newest.manifest is None or newest.faults:
+            raise _failed(_cause_of(newest), newest.faults[0])
+        self._leg("chosen")
+        return {"backup": newest.backup, "repository": left[0], "manifest_sha256": newest.manifest_sha256}
+
+    def _check_keys(self) -> None:
+        """When the first private key is lost, the one that is given has to be another one of the recipients."""
+        if self.scenario != "key-loss":
+            return
+        if len(self.declared.recipients) < 2:
+            raise _failed("key-lost", "there is one recipient: with its key everything is lost")
+        if any(str(identity.to_public()) == self.declared.recipients[0] for identity in self.identities):
+            raise InvalidError("could not rehearse key-loss: the given key is the one that is lost", hint="another one")
+
+    def _restore(self, record: Record) -> Data:
+        manifest, repository = self.ran.manifest, self._repository
+        assert self.ran.listed is not None and manifest is not None and repository is not None
+        target = restoring.observe_target(self.scratch.copy, kind=manifest.kind, replace=None)
+        restored = restoring.Restored(manifest.backup, str(target.place))
+        steps = restoring.plan(self.ran.listed, target)
+        one = restoring.Restore(repository, manifest, target, self.identities, _nothing, restored)
+        one.carry_out(steps, record=_Within(record, "restore"))
+        self.ran.entries, self.ran.total_bytes = restored.entries, restored.total_bytes
+        self._leg("restored")
+        return {"entries": restored.entries, "total_bytes": restored.total_bytes}
+
+    def _ask(self) -> Data:
+        manifest = self.ran.manifest
+        assert manifest is not None and self._repository is not None
+        stored = read_parts(self._repository, manifest, manifest.contents, moved=_nothing)
+        with unsealed(stored, identities=self.identities) as plain, _written(self.scratch.contents) as write:
+            while chunk := plain.read(1 << 20):
+                write(chunk)
+        with listening() as port:
+            question = Question(
+                kind=self.declared.kind,
+                copy=str(self.scratch.copy),
+                contents=str(self.scratch.contents),
+                checks=self.declared.checks,
+                port=port,
+            )
+            found, self.ran.fence = ask(question, fence=self.fence)
+        end = self.clock.monotonic() - self._lost
+        reached = {
+            "opened": found.opened_before_end,
+            "whole": found.whole_before_end,
+            "answered": found.answered_before_end,
+        }
+        self.ran.legs |= {name: end - before for name, before in reached.items() if before is not None}
+        self.ran.found = found
+        wrong = [answer for answer in found.answers if not answer.passed]
+        if wrong:
+            raise _failed(_cause_of_answer(wrong[0].name), f"{wrong[0].name}: {wrong[0].told}")
+        return {"answers": len(found.answers), "fence": self.ran.fence}
+
+    def _measure(self) -> Data:
+        self.ran.after = look(self.declared.kind, self.declared.source)
+        if self.ran.found is not None and self.ran.manifest is not None:
+            heartbeat = self.declared.heartbeat
+            ledger = read_ledger(Path(heartbeat.ledger), until=self.ran.lost_at) if heartbeat else None
+            beats = [Beat(name, at, at) for name, at in self.ran.found.beats]
+            self.ran.recovered = Recovered(beats, self.ran.manifest.consistent_at, ledger)
+        return {"legs": {name: round(seconds, 3) for name, seconds in self.ran.legs.items()}}
+
+    def _remove(self) -> Data:
+        self.scratch.remove()
+        return {"removed": str(self.scratch.folder)}
+
+    def _leg(self, name: str) -> None:
+        self.ran.legs[name] = self.clock.monotonic() - self._lost
+
+    def _failure(self, step: Step, error: AtpError | OSError) -> Failure:
+        reason = str(error)
+        if step.name in ("measure", "remove") or isinstance(error, OSError):
+            return Failure("error", step.name, reason)
+        if isinstance(error, UnauthorizedError):
+            return Failure("fail", "wrong-key", reason)
+        if isinstance(error, UnavailableError):
+            return self._unavailable(step, reason)
+        if isinstance(error, MissingError):
+            return Failure("fail", "part-missing" if self.ran.listed else "repository-gone", reason)
+        if isinstance(error, TamperedError) or (self.ran.listed is not None and isinstance(error, RefusedError)):
+            return Failure("fail", "corrupted", reason)
+        return Failure("error", step.name, reason)
+
+    def _unavailable(self, step: Step, reason: str) -> Failure:
+        """The repository or the scratch place: the repository is asked once more."""
+        if step.name == "choose" or self._repository is None or self.ran.manifest is None:
+            return Failure("fail", "repository-gone", reason)
+        try:
+            next(self._repository.read(self.ran.manifest.prefix + self.ran.manifest.contents[0].name), b"")
+        except AtpError:
+            return Failure("fail", "repository-gone", reason)
+        return Failure("error", "scratch" if step.name == "restore" else step.name, reason)
+
+
+def read_ledger(path: Path, *, until: datetime) -> list[Beat] | None:
+    """What was acknowledged until then, oldest first; a last line that is not whole was never acknowledged.
+
+    None when there is no ledger, or it is none: then nothing is known.
+    """
+    found = list[Beat]()
+    try:
+        with path.open("rb") as file:
+            for _ in range(LEDGER_LINES_MAX):
+                line = file.readline(HEARTBEAT_LINE_BYTES_MAX)
+                if not line.endswith(b"\n"):
+                    break
+                name, at, taken_at = line.decode("ascii").split()
+                found.append(Beat(name, datetime.fromisoformat(at), datetime.fromisoformat(taken_at)))
+        return [beat for beat in found if beat.at <= until]
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def tools() -> dict[str, str]:
+    """What the drill was made with."""
+    return {
+        "atp": __version__,
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "kernel": platform.release(),
+    }
+
+
+class _FailedError(AtpError):
+    """Something is not as it has to be; carries the whole verdict."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+def _failed(cause: str, reason: str) -> _FailedError:
+    return _FailedError(Failure("fail", cause, reason))
+
+
+class _Told:
+    """A record that knows whether it was the record itself that failed."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self.is_broken = False
+
+    def intend(self, step: str, data: Data | None = None) -> None:
+        """See Record."""
+        with self._watched():
+            self._record.intend(step, data)
+
+    def outcome(self, step: str, data: Data | None = None) -> None:
+        """See Record."""
+        with self._watched():
+            self._record.outcome(step, data)
+
+    def failed(self, step: str, error: BaseException | str, data: Data | None = None) -> None:
+        """See Record."""
+        with self._watched():
+            self._record.failed(step, error, data)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.is_broken = True
+            raise
+
+
+class _Within:
+    """A record whose steps are those of a larger one."""
+
+    def __init__(self, record: Record, outer: str) -> None:
+        self._record = record
+        self._outer = outer
+
+    def intend(self, step: str, data: Data | None = None) -> None:
+        """See Record."""
+        self._record.intend(f"{self._outer}/{step}", data)
+
+    def outcome(self, step: str, data: Data | None = None) -> None:
+        """See Record."""
+        self._record.outcome(f"{self._outer}/{step}", data)
+
+    def failed(self, step: str, error: BaseException | str, data: Data | None = None) -> None:
+        """See Record."""
+        self._record.failed(f"{self._outer}/{step}", error, data)
+
+
+def _cause_of(listed: Listed) -> str:
+    if listed.manifest is None:
+        return "manifest"
+    return "part-missing" if listed.faults[0].endswith("is missing") else "truncated"
+
+
+def _cause_of_answer(name: str) -> str:
+    return {"opens": "does-not-open", "as backed up": "not-whole"}.get(name, "wrong-answer")
+
+
+def _joined(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Callable[[bytes], object]]:
+    try:
+        with open(path, "xb") as file:
+            yield file.write
+    except OSError as error:
+        raise UnavailableError(f"could not write {path}: {error.strerror}", hint="make room there") from None
+
+
+def _nothing(_: int) -> None:
+    """Nobody watches."""

@@ -1,0 +1,127 @@
+"""What the estate file declares of one dataset's drills, what each scenario takes away, and the steps of a drill."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from atp.errors import ForbiddenError, InvalidError
+from atp.ops.backups.act.step import Step
+from atp.ops.backups.declare import declared_backup
+from atp.ops.backups.format.manifest import Kind
+from atp.ops.estate.declare.hours import is_open
+from atp.ops.estate.declare.values import Check, Estate, Heartbeat, Repository, Scenario
+
+LOST: Mapping[Scenario, str] = {
+    "deletion": "the living data was deleted",
+    "corruption": "the living data was overwritten with nonsense",
+    "ransomware": "the living data was encrypted, with the keys of this machine: only copies that are locked count",
+    "host-loss": "this machine is gone: only copies that stand elsewhere count",
+    "key-loss": "the first private key is gone: another one has to open the copy",
+    "region-loss": "the building is gone: only copies that are off site count",
+}
+RECOVERY = ("declare", "choose", "restore", "ask")
+"""The steps that the clock of the RTO runs over; when one fails, the others of them are left out."""
+EVIDENCE = "evidence"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One dataset's drills. `repositories` are in the order in which copies are looked for; None: nobody said so."""
+
+    dataset: str
+    kind: Kind
+    source: Path
+    place: Path
+    checks: tuple[Check, ...]
+    scenarios: tuple[Scenario, ...]
+    period: timedelta
+    rpo: timedelta | None
+    rto: timedelta | None
+    heartbeat: Heartbeat | None
+    repositories: Mapping[str, Repository]
+    recipients: tuple[str, ...]
+
+
+def declared_drill(estate: Estate, dataset: str) -> Declared:
+    """MissingError when the file has no such dataset; InvalidError when it declares no drill that can be run. Pure."""
+    backup = declared_backup(estate, dataset)
+    found = estate.datasets[dataset]
+    if found.drill is None:
+        raise InvalidError(
+            f"could not drill {dataset!r}: it declares no drill",
+            hint=f"edit estate.yaml: datasets.{dataset}.drill: {{place: ..., checks: [...]}}",
+        )
+    return Declared(
+        dataset=dataset,
+        kind=backup.kind,
+        source=backup.source,
+        place=Path(found.drill.place),
+        checks=found.drill.checks,
+        scenarios=found.drill.scenarios,
+        period=found.drill.period,
+        rpo=found.rpo,
+        rto=found.rto,
+        heartbeat=found.drill.heartbeat,
+        repositories={name: estate.repositories[name] for name in (backup.repository, *backup.copies_in)},
+        recipients=backup.recipients,
+    )
+
+
+def check_hours(estate: Estate, now: datetime, *, dataset: str, is_forced: bool) -> None:
+    """ForbiddenError in revenue hours, unless somebody forces it. Pure."""
+    if estate.revenue_hours is not None and is_open(estate.revenue_hours, now) and not is_forced:
+        hours = estate.revenue_hours
+        raise ForbiddenError(
+            f"could not drill {dataset!r}: these are revenue hours, until {hours.closes} in {hours.zone}",
+            hint="wait, or --force --reason TEXT",
+        )
+
+
+def check_apart(declared: Declared) -> None:
+    """InvalidError when the scratch place overlaps the living data, a repository or the ledger, links followed."""
+    apart = {"the living data": declared.source}
+    apart |= {f"repository {n}": Path(r.place) for n, r in declared.repositories.items() if r.kind == "directory"}
+    if declared.heartbeat is not None:
+        apart["the ledger"] = Path(declared.heartbeat.ledger)
+    scratch = declared.place.resolve()
+    for what, path in apart.items():
+        place = path.resolve()
+        if scratch == place or scratch in place.parents or place in scratch.parents:
+            raise InvalidError(
+                f"could not drill {declared.dataset!r}: its scratch place {declared.place} and {what} overlap",
+                hint=f"edit estate.yaml: datasets.{declared.dataset}.drill.place",
+            )
+
+
+def withheld(scenario: Scenario, repository: Repository) -> str:
+    """Why a scenario takes this repository away; empty when it does not. Pure."""
+    if scenario == "ransomware" and repository.lock == "none":
+        return "it is not locked: whoever had the keys of this machine removed it"
+    if scenario == "host-loss" and repository.kind == "directory" and not repository.offsite:
+        return "it is a directory of this machine"
+    if scenario == "region-loss" and not repository.offsite:
+        return "it is not off site"
+    return ""
+
+
+def plan(declared: Declared, scenario: Scenario, *, is_fenced: bool, only: str | None = None) -> list[Step]:
+    """The steps of a drill; `only` names the one repository to use. Pure."""
+    names = [only] if only else list(declared.repositories)
+    left = [name for name in names if not withheld(scenario, declared.repositories[name])]
+    fence = "in a network namespace of its own" if is_fenced else "without a fence: the kernel refuses one"
+    return [
+        Step("declare", f"declare the loss: {LOST[scenario]}"),
+        Step("choose", f"choose the newest copy in {left[0] if left else 'no repository: none is left'}"),
+        Step("restore", f"restore it into a directory of its own in {declared.place}"),
+        Step("ask", f"open it, hold it against the inner manifest, ask {len(declared.checks)} questions, {fence}"),
+        Step("measure", "hold what came of it against RPO and RTO, and the living data against what it was before"),
+        Step("remove", "remove the directory with all that is in it"),
+        Step(EVIDENCE, "sign the figures, keep the statement, and tell the operators' trail"),
+    ]
+
+
+def next_scenario(scenarios: Sequence[Scenario], passed: Mapping[str, datetime]) -> Scenario:
+    """The one that never passed, in the order of the file, or else the one that passed longest ago. Pure."""
+    never = [scenario for scenario in scenarios if scenario not in passed]
+    return never[0] if never else min(scenarios, key=passed.__getitem__)

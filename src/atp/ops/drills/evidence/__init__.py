@@ -1,0 +1,1 @@
+"""What a drill leaves behind: figures, verdicts, the event, the signed statement, what is due, the report. Pure."""

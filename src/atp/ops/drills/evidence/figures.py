@@ -1,0 +1,121 @@
+"""Everything that is known of one drill: the `data` of `drill.done`, and the predicate of its signed statement.
+
+The first fields are those that `atp.ops.estate.evidence.proofs` documents; the others are for people and auditors.
+"""
+
+from typing import Any
+
+import msgspec
+
+from atp.errors import MalformedError
+from atp.ops.estate.evidence.proofs import Aware, Seconds, Verdict
+
+_WORST: tuple[Verdict, ...] = ("error", "fail", "insufficient", "pass")
+
+
+class Objective(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that a drill has to show, and whether it did; `told` is a sentence."""
+
+    name: str
+    verdict: Verdict
+    told: str
+    wanted_seconds: Seconds | None = None
+    achieved_seconds: Seconds | None = None
+
+
+class Leg(msgspec.Struct, frozen=True):
+    """A point on the way back, in seconds after the loss."""
+
+    name: str
+    seconds: Seconds
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came of one question to the restored copy."""
+
+    name: str
+    passed: bool
+    told: str
+
+
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Writes that the ledger has, and what became of them: `lost` came after the newest that was recovered, `holes`
+    are missing before it."""
+
+    recovered: int
+    lost: int
+    holes: int
+    newest_recovered_at: Aware | None = None
+    newest_acknowledged_at: Aware | None = None
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Digests over the living data before and after; None: it is not on this machine, or cannot be read."""
+
+    before_sha256: str | None = None
+    after_sha256: str | None = None
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """The statement that holds these figures: the digest of its envelope, and whose key signed it."""
+
+    sha256: str
+    signed_by: str
+    vkey: str
+    whose: str
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One drill. `number` counts the drills of a dataset from 1; `cause` is a word for what went wrong first."""
+
+    verdict: Verdict
+    scenario: str
+    number: int
+    act: str
+    lost_at: Aware
+    objectives: tuple[Objective, ...]
+    fence: str
+    place: str
+    host: str
+    user: str
+    estate_sha256: str
+    backup: str | None = None
+    repository: str | None = None
+    rpo_seconds: Seconds | None = None
+    rto_seconds: Seconds | None = None
+    failed: tuple[str, ...] = ()
+    cause: str = ""
+    reason: str = ""
+    legs: tuple[Leg, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    acknowledged: Acknowledged | None = None
+    source: Source = Source()
+    manifest_sha256: str = ""
+    point_at: Aware | None = None
+    entries: int = 0
+    total_bytes: int = 0
+    period_seconds: Seconds | None = None
+    tools: dict[str, str] = {}
+    forced: str = ""
+    swept: tuple[str, ...] = ()
+    statement: Signed | None = None
+
+
+def verdict_of(objectives: tuple[Objective, ...]) -> Verdict:
+    """The worst of all; only when everything passes does the drill. Of the living data only that it is gone or was
+    replaced counts: where others write meanwhile, digests cannot tell by whom."""
+    counted = [one.verdict for one in objectives if one.name != "source" or one.verdict != "insufficient"]
+    return min(counted, key=_WORST.index, default="insufficient")
+
+
+def predicate(done: Done) -> bytes:
+    """What the statement says: all of it but the statement itself."""
+    return msgspec.json.encode(msgspec.structs.replace(done, statement=None))
+
+
+def read_done(data: Any) -> Done:
+    """The figures of an event's data. MalformedError when it is of no drill."""
+    try:
+        return msgspec.convert(data, Done)
+    except msgspec.ValidationError as error:
+        raise MalformedError(f"could not read the drill: {error}") from None

@@ -1,0 +1,118 @@
+"""Events of the operators' trail -> the drills of each dataset, what is missing among them, and what is due. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from atp.errors import MalformedError
+from atp.ops.drills.evidence.figures import Done, read_done
+
+State = Literal["ok", "due", "overdue"]
+_SOON = 0.9
+"""The part of a period after which the next drill is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event `drill.done` as it was told: by whom, and where it stands in the log, or None while it waits."""
+
+    id: str
+    at: datetime
+    by: str
+    dataset: str
+    data: Mapping[str, Any]
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A drill that was told."""
+
+    id: str
+    at: datetime
+    by: str
+    dataset: str
+    done: Done
+    index: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it: dataset and number."""
+        return f"{self.dataset}/{self.done.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The drills, oldest first; by dataset the numbers that nothing was told of, and those that two drills have.
+
+    `unreadable` counts events that are of no drill: they prove nothing.
+    """
+
+    drills: tuple[Drill, ...]
+    missing: Mapping[str, tuple[int, ...]]
+    unreadable: int = 0
+    twice: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def of(self, dataset: str) -> list[Drill]:
+        """The drills of one dataset."""
+        return [drill for drill in self.drills if drill.dataset == dataset]
+
+    def newest_number(self, dataset: str) -> int:
+        """The largest number that was told; 0 when there is none."""
+        return max((drill.done.number for drill in self.of(dataset)), default=0)
+
+    def passed(self, dataset: str) -> dict[str, datetime]:
+        """When each scenario of a dataset last passed."""
+        return {drill.done.scenario: drill.at for drill in self.of(dataset) if drill.done.verdict == "pass"}
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """How a dataset stands: when the next drill has to have passed (None: at once), and what it should rehearse."""
+
+    dataset: str
+    state: State
+    due_at: datetime | None
+    passed_at: datetime | None
+    scenario: str
+    period: timedelta
+
+
+def fold(told: Iterable[Told]) -> History:
+    """What the events say. An event that stands twice, as it was sent and once more from a spool, counts once."""
+    found, unreadable = dict[str, Drill](), 0
+    for one in told:
+        try:
+            done = read_done(one.data)
+        except MalformedError:
+            unreadable += 1
+        else:
+            if one.id not in found or one.index is not None:
+                found[one.id] = Drill(one.id, one.at, one.by, one.dataset, done, one.index)
+    drills = sorted(found.values(), key=lambda drill: (drill.at, drill.done.number))
+    numbers = dict[str, list[int]]()
+    for drill in drills:
+        numbers.setdefault(drill.dataset, []).append(drill.done.number)
+    missing = {dataset: gone for dataset, given in numbers.items() if (gone := _missing(given))}
+    twice = {dataset: both for dataset, given in numbers.items() if (both := _twice(given))}
+    return History(tuple(drills), missing, unreadable, twice)
+
+
+def due(history: History, dataset: str, *, period: timedelta, scenario: str, now: datetime) -> Due:
+    """How a dataset stands now. What never passed is overdue."""
+    passed_at = max(history.passed(dataset).values(), default=None)
+    if passed_at is None:
+        return Due(dataset, "overdue", None, None, scenario, period)
+    due_at = passed_at + period
+    state: State = "overdue" if now > due_at else "due" if now > passed_at + period * _SOON else "ok"
+    return Due(dataset, state, due_at, passed_at, scenario, period)
+
+
+def _twice(numbers: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(number for number, count in Counter(numbers).items() if count > 1))
+
+
+def _missing(numbers: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(range(1, max(numbers))) - set(numbers)))

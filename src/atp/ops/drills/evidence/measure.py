@@ -1,0 +1,145 @@
+"""What was achieved, held against what was wanted. Pure: figures in, verdicts out; what is not known never passes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from atp.ops.declaration.durations import about, format_duration, format_second
+from atp.ops.drills.evidence.figures import Acknowledged, Answer, Objective, Source
+from atp.ops.estate.evidence.proofs import Verdict
+
+UNFENCED = "unfenced: own directory only"
+NOT_ASKED = "unfenced: nothing was restored that could be asked"
+FENCED = "fenced: own network namespace"
+_BEGINNING = timedelta(seconds=1)
+
+
+class Beat(NamedTuple):
+    """One small write: its id, when it was made, and when the dataset had taken it (in a ledger; else the same)."""
+
+    id: str
+    at: datetime
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a restored copy holds of heartbeats, oldest first; `reaches_to`: the backup says that all until then is in
+    it. `ledger` is what was acknowledged until the loss, None when there is no ledger."""
+
+    beats: Sequence[Beat]
+    reaches_to: datetime
+    ledger: Sequence[Beat] | None
+
+
+def judge_rto(achieved_seconds: float | None, wanted: timedelta | None, *, failed: Verdict | None) -> Objective:
+    """From the loss to the last declared answer. `failed` is what stopped the drill before that, if anything did."""
+    wanted_seconds = wanted.total_seconds() if wanted is not None else None
+    if achieved_seconds is None:
+        told = "the data never came back, so there is no time that it took"
+        return Objective(name="rto", verdict=failed or "insufficient", told=told, wanted_seconds=wanted_seconds)
+    took = f"it took {achieved_seconds:.2f} s"
+    if wanted is None or wanted_seconds is None:
+        return _objective("rto", "insufficient", f"{took}, and the estate file sets no RTO", None, achieved_seconds)
+    verdict: Verdict = "pass" if achieved_seconds <= wanted_seconds else "fail"
+    return _objective("rto", verdict, f"{took}, wanted is {format_duration(wanted)}", wanted_seconds, achieved_seconds)
+
+
+def acknowledged(found: Recovered) -> Acknowledged:
+    """What became of the acknowledged writes. Those older than the oldest that the copy holds are let be: a dataset
+    keeps only the newest. What was taken before the newest that the copy holds was made has to be in it; and so has,
+    but for the second in which the copy began, what was taken before the moment of the copy."""
+    ids = {beat.id for beat in found.beats}
+    newest = found.beats[-1].at if found.beats else None
+    copied_at = found.reaches_to - _BEGINNING
+    until = max(newest, copied_at) if newest else copied_at
+    ledger = [beat for beat in found.ledger or () if not found.beats or beat.at >= found.beats[0].at]
+    missing = [beat for beat in ledger if beat.id not in ids]
+    return Acknowledged(
+        recovered=len(ledger) - len(missing),
+        lost=sum(beat.taken_at > until for beat in missing),
+        holes=sum(beat.taken_at <= until for beat in missing),
+        newest_recovered_at=newest,
+        newest_acknowledged_at=ledger[-1].at if ledger else None,
+    )
+
+
+def judge_rpo(found: Recovered | None, wanted: timedelta | None, *, lost_at: datetime) -> Objective:
+    """From the newest recovered heartbeat to the loss.
+
+    Without a heartbeat within the RPO it passes never: then it fails when the ledger has writes that are lost, and is
+    insufficient when nobody knows whether there were any.
+    """
+    wanted_seconds = wanted.total_seconds() if wanted is not None else None
+
+    def insufficient(told: str) -> Objective:
+        return _objective("rpo", "insufficient", told, wanted_seconds, None)
+
+    if found is None:
+        return insufficient("nothing was restored that could be measured")
+    sums = acknowledged(found)
+    if sums.holes:
+        told = f"{sums.holes} acknowledged writes are missing in the middle of what was restored"
+        return _objective("rpo", "fail", told, wanted_seconds, None)
+    if sums.newest_recovered_at is None:
+        return insufficient("the copy holds no heartbeat: how far it reaches is not known")
+    age = lost_at - sums.newest_recovered_at
+    if age < timedelta():
+        return insufficient("the copy holds a heartbeat from after the loss: a clock was set")
+    if found.ledger is None:
+        return insufficient("there is no ledger: what was acknowledged and lost is not known")
+    told = f"the newest recovered heartbeat is {about(age)} old, {sums.lost} acknowledged writes after it are lost"
+    if wanted is None or wanted_seconds is None:
+        return insufficient(f"{told}; the estate file sets no RPO")
+    if age <= wanted:
+        return _objective("rpo", "pass", f"{told}, wanted is {format_duration(wanted)}", wanted_seconds, _seconds(age))
+    if sums.lost:
+        return _objective("rpo", "fail", f"{told}, wanted is {format_duration(wanted)}", wanted_seconds, _seconds(age))
+    return insufficient(f"{told}: no heartbeat was written for longer than the RPO of {format_duration(wanted)}")
+
+
+def judge_content(answers: Sequence[Answer], *, failed: Verdict | None, reason: str) -> Objective:
+    """Whether all of it came back, and answers as declared."""
+    wrong = [answer for answer in answers if not answer.passed]
+    if failed is not None:
+        return Objective(name="content", verdict=failed, told=reason)
+    if wrong:
+        return Objective(name="content", verdict="fail", told=f"{wrong[0].name}: {wrong[0].told}")
+    if not answers:
+        return Objective(name="content", verdict="insufficient", told="nothing was asked")
+    return Objective(name="content", verdict="pass", told=f"{len(answers)} of {len(answers)} answers are as declared")
+
+
+def judge_fence(fence: str) -> Objective:
+    """Whether what was restored could reach nothing else."""
+    is_fenced = fence.startswith(FENCED)
+    return Objective(name="fence", verdict="pass" if is_fenced else "insufficient", told=fence)
+
+
+def judge_source(source: Source, *, is_replaced: bool) -> Objective:
+    """Whether the living data is what it was before."""
+    if source.before_sha256 is None:
+        told = "the living data is not on this machine, or cannot be read: nothing was compared"
+        return Objective(name="source", verdict="insufficient", told=told)
+    if source.after_sha256 is None or is_replaced:
+        told = "the living data is gone, or is another file than before the drill"
+        return Objective(name="source", verdict="fail", told=told)
+    if source.before_sha256 == source.after_sha256:
+        return Objective(name="source", verdict="pass", told="the living data is byte for byte what it was before")
+    told = "the living data was written to meanwhile: by whom, digests cannot tell"
+    return Objective(name="source", verdict="insufficient", told=told)
+
+
+def reach_told(sums: Acknowledged) -> str:
+    """How far the copy reaches, for people."""
+    newest = format_second(sums.newest_recovered_at) if sums.newest_recovered_at else "none"
+    return f"{sums.recovered} recovered, {sums.lost} lost, {sums.holes} missing in the middle; newest {newest}"
+
+
+def _seconds(length: timedelta) -> float:
+    return round(length.total_seconds(), 3)
+
+
+def _objective(name: str, verdict: Verdict, told: str, wanted: float | None, achieved: float | None) -> Objective:
+    return Objective(name=name, verdict=verdict, told=told, wanted_seconds=wanted, achieved_seconds=achieved)

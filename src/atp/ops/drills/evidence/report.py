@@ -1,0 +1,145 @@
+"""The drills as a report, drawn from their events alone: Markdown, and one HTML page that loads nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+
+from atp.ops.declaration.durations import format_second
+from atp.ops.drills.evidence.chart import chart
+from atp.ops.drills.evidence.history import Drill
+
+Missing = Mapping[str, Sequence[int]]
+Rows = list[tuple[str, ...]]
+
+_HEADS = ("drill", "lost at", "scenario", "verdict", "RTO", "RPO", "backup", "by")
+_STYLE = """\
+:root { color-scheme: light dark; --page: #f7f8f9; --panel: #fff; --text: #1b1f24; --muted: #57606a; --line: #d9dee3; \
+--green: #1a6b35; --amber: #8a4b00; --red: #b3261e; --accent: #0b5cad; }
+@media (prefers-color-scheme: dark) { :root { --page: #111418; --panel: #181c21; --text: #e4e8ec; --muted: #9aa5b1; \
+--line: #2d343c; --green: #6bcf8e; --amber: #f0b35a; --red: #ff8a80; --accent: #79b8ff; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
+main { max-width: 64rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+h1 { font-size: 1.8rem; margin: 0; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; } h3 { font-size: 1rem; }
+p { color: var(--muted); margin: .3rem 0 1rem; }
+.wide { overflow-x: auto; background: var(--panel); border: 1px solid var(--line); border-radius: 10px; }
+table { width: 100%; border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .4rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+td { overflow-wrap: break-word; } td:first-child { white-space: nowrap; }
+thead th { color: var(--muted); font-weight: 550; }
+tbody tr:last-child > * { border-bottom: 0; }
+svg { display: block; width: 100%; height: auto; margin: 0 0 .8rem; background: var(--panel); \
+border: 1px solid var(--line); border-radius: 10px; }
+svg text { fill: var(--text); font: 11px system-ui, sans-serif; } svg .title { font-size: 13px; font-weight: 600; }
+svg .tick { fill: var(--muted); } svg .grid { stroke: var(--line); }
+svg .wanted { stroke: var(--accent); stroke-width: 2; stroke-dasharray: 6 4; }
+.pass { color: var(--green); } .insufficient { color: var(--amber); } .fail, .error { color: var(--red); }
+svg g { fill: currentColor; stroke: currentColor; stroke-width: 2; } td.pass, td.fail, td.error, td.insufficient \
+{ font-weight: 600; }
+@media print { :root { --page: #fff; --panel: #fff; --text: #000; } h2, svg { break-inside: avoid; } }
+"""
+
+
+def as_markdown(estate: str, drills: Sequence[Drill], missing: Missing) -> str:
+    """The report as Markdown. Pure."""
+    parts = [f"# Restore drills of {_md(estate)}", _summary(drills, missing)]
+    for dataset in _datasets(drills):
+        of = [drill for drill in drills if drill.dataset == dataset]
+        parts += [f"## {_md(dataset)}", _md_table(_HEADS, [_row(drill) for drill in of])]
+        parts += [_md(line) for line in _gaps(dataset, missing)]
+        for drill in of:
+            parts += [f"### {_md(drill.name)}: {drill.done.verdict}", *(_md(line) for line in _lines(drill))]
+            parts.append(_md_table(("objective", "verdict", "why"), _objectives(drill)))
+            if drill.done.answers:
+                parts.append(_md_table(("question", "ok", "answer"), _answers(drill)))
+    return "\n\n".join(parts) + "\n"
+
+
+def as_html(estate: str, drills: Sequence[Drill], missing: Missing) -> str:
+    """The report as one HTML page, with charts of RPO and RTO over time; follows the dark mode of its reader. Pure."""
+    title = f"Restore drills of {escape(estate)}"
+    parts = [
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
+        f"<title>{title}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>",
+        f"<p>{escape(_summary(drills, missing))}</p>",
+    ]
+    for dataset in _datasets(drills):
+        of = [drill for drill in drills if drill.dataset == dataset]
+        parts += [f"<h2>{escape(dataset)}</h2>", chart(of, "rpo"), chart(of, "rto")]
+        parts.append(_html_table(_HEADS, [_row(drill) for drill in of]))
+        parts += [f"<p>{escape(line)}</p>" for line in _gaps(dataset, missing)]
+        for drill in of:
+            parts.append(f"<h3>{escape(drill.name)}: {drill.done.verdict}</h3>")
+            parts += [f"<p>{escape(line)}</p>" for line in _lines(drill)]
+            parts.append(_html_table(("objective", "verdict", "why"), _objectives(drill)))
+            if drill.done.answers:
+                parts.append(_html_table(("question", "ok", "answer"), _answers(drill)))
+    return "\n".join([*filter(None, parts), "</main>\n</body>\n</html>\n"])
+
+
+def _summary(drills: Sequence[Drill], missing: Missing) -> str:
+    green = sum(drill.done.verdict == "pass" for drill in drills)
+    gone = sum(len(numbers) for numbers in missing.values())
+    return f"Drills: {len(drills)}, of which passed: {green}, numbers that are missing: {gone}."
+
+
+def _datasets(drills: Sequence[Drill]) -> list[str]:
+    return sorted({drill.dataset for drill in drills})
+
+
+def _row(drill: Drill) -> tuple[str, ...]:
+    done = drill.done
+    lengths = (_seconds(done.rto_seconds), _seconds(done.rpo_seconds))
+    lost_at = format_second(done.lost_at)
+    return (drill.name, lost_at, done.scenario, done.verdict, *lengths, done.backup or "none", drill.by)
+
+
+def _lines(drill: Drill) -> Iterator[str]:
+    done = drill.done
+    yield f"Legs after the loss: {', '.join(f'{leg.name} {leg.seconds:.3f} s' for leg in done.legs) or 'none'}."
+    if done.backup:
+        yield f"Backup {done.backup} from {done.repository}, manifest sha256 {done.manifest_sha256}."
+    if done.forced:
+        yield f"It was forced in revenue hours: {done.forced}"
+    if done.statement:
+        signed = done.statement
+        yield f"Statement sha256 {signed.sha256}, signed by {signed.signed_by} ({signed.whose})."
+
+
+def _objectives(drill: Drill) -> Rows:
+    return [(one.name, one.verdict, one.told) for one in drill.done.objectives]
+
+
+def _answers(drill: Drill) -> Rows:
+    return [(one.name, "yes" if one.passed else "NO", one.told) for one in drill.done.answers]
+
+
+def _gaps(dataset: str, missing: Missing) -> Iterator[str]:
+    for number in missing.get(dataset, ()):
+        yield f"{dataset}/{number} is missing: it was begun and never ended, or was taken away."
+
+
+def _seconds(length: float | None) -> str:
+    return "not measured" if length is None else f"{length:,.3f} s"
+
+
+def _md(text: str) -> str:
+    return "".join(f"\\{char}" if char in "\\`*_[]<>|#" else " " if char in "\r\n" else char for char in text)
+
+
+def _md_table(heads: Sequence[str], rows: Rows) -> str:
+    lines = [heads, ["---"] * len(heads), *([_md(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _html_table(heads: Sequence[str], rows: Rows) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    kind = f' class="{text}"' if text in ("pass", "fail", "error", "insufficient") else ""
+    return f"<td{kind}>{escape(text)}</td>"

@@ -1,0 +1,133 @@
+"""`atp drill` from nothing to a green drill, without a server and with one."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Atp
+from tests.contracts.vaults import release
+from tests.ops.drills.world import filled
+
+ESTATE = """\
+version: atp.estate/1
+name: A small archive
+environments: [production]
+datasets:
+  catalogue:
+    kind: sqlite
+    source: {{place: {here}/catalogue.db}}
+    rpo: 1h
+    rto: 1h
+    retention: 35d
+    backup: {{repository: vault, schedule: 30min, recipients: [{recipient}]}}
+    drill:
+      place: {here}/scratch
+      checks: [{{rows: {{table: letter, at_least: 100}}}}]
+      scenarios: [deletion, corruption]
+      heartbeat: {{every: 1min, ledger: {here}/ledger}}
+repositories:
+  vault: {{kind: directory, place: {here}/vault}}
+"""
+
+
+@pytest.fixture
+def archive(alone: Atp, here: Path) -> Iterator[Path]:
+    """A catalogue with a backup and a heartbeat in it."""
+    filled(here / "catalogue.db")
+    (here / "vault").mkdir()
+    recipient = alone.document("backup", "key", "-o", "KEY.txt")["recipient"]
+    (here / "estate.yaml").write_text(ESTATE.format(here=here, recipient=recipient))
+    alone.document("drill", "heartbeat", "catalogue")
+    alone.document("backup", "run", "catalogue")
+    yield here
+    release(here / "vault")
+
+
+def run(atp: Atp, *words: str) -> dict[str, object]:
+    ran = atp("drill", "run", "catalogue", "--identity", "KEY.txt", *words, "--json")
+    found = ran.json["drill"]
+    assert ran.code == (0 if found["verdict"] == "pass" else 1), ran
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_drill_is_run_listed_shown_reported_and_no_longer_due(alone: Atp, archive: Path) -> None:
+    assert alone("drill", "due").code == 1
+    found = run(alone)
+    assert (found["scenario"], found["number"]) == ("deletion", 1)
+    listed = alone.document("drill", "list")
+    assert [one["id"] for one in listed["drills"]] == ["catalogue/1"] and listed["missing"] == {}
+    shown = alone.document("drill", "show", "catalogue/1")
+    assert shown["drill"] == found and shown["statement_here"].startswith("intact")
+    due = alone("drill", "due", "--json")
+    [one] = due.json["datasets"]
+    green = found["verdict"] == "pass"
+    assert (due.code, one["state"], one["scenario"]) == (
+        (0, "ok", "corruption") if green else (1, "overdue", "deletion")
+    )
+    alone.document("drill", "report", "-o", "drills.html")
+    assert "<svg" in (archive / "drills.html").read_text()
+    assert "catalogue/1" in alone("drill", "report").out
+
+
+def test_a_red_drill_exits_with_1_and_stays_in_the_list(alone: Atp, archive: Path) -> None:
+    with closing(sqlite3.connect(archive / "catalogue.db")) as database:
+        database.execute("DELETE FROM letter")
+        database.commit()
+    text = (archive / "estate.yaml").read_text()
+    (archive / "estate.yaml").write_text(text.replace("at_least: 100", "at_least: 501"))
+    found = run(alone, "--scenario", "corruption")
+    assert (found["verdict"], found["cause"]) == ("fail", "wrong-answer")
+    assert "fewer than 501" in alone("drill", "list").out
+
+
+def test_revenue_hours_refuse_a_drill_until_it_is_forced_with_a_reason(alone: Atp, archive: Path) -> None:
+    text = (archive / "estate.yaml").read_text()
+    hours = (
+        '\nrevenue_hours: {zone: UTC, weekdays: [mon, tue, wed, thu, fri, sat, sun], opens: "00:00", closes: "24:00"}\n'
+    )
+    (archive / "estate.yaml").write_text(text + hours)
+    refused = alone("drill", "run", "catalogue", "--identity", "KEY.txt")
+    assert refused.code == 2 and "revenue hours" in refused.err
+    assert alone("drill", "run", "catalogue", "--identity", "KEY.txt", "--force").code == 2, "a reason is needed"
+    assert run(alone, "--force", "--reason", "a rehearsal of the board")["forced"] == "a rehearsal of the board"
+
+
+def test_a_statement_that_was_changed_is_found(alone: Atp, archive: Path, tmp_path: Path) -> None:
+    run(alone)
+    [kept] = tmp_path.glob("state/drills/catalogue/1.dsse.json")
+    kept.write_text(kept.read_text().replace("payload", "PAYLOAD"))
+    shown = alone("drill", "show", "catalogue/1", "--json")
+    assert shown.code == 1 and shown.json["statement_here"].startswith("WRONG")
+
+
+def test_what_is_not_there_is_said(alone: Atp, archive: Path) -> None:
+    assert alone("drill", "show", "catalogue/9").code == 3
+    assert alone("drill", "run", "letters", "--identity", "KEY.txt").code == 3
+    assert alone("drill", "run", "catalogue", "--identity", "NONE.txt").code == 3
+    assert alone("drill", "run", "catalogue", "--identity", "KEY.txt", "--from", "moon").code == 3
+    assert alone("drill", "report", "-o", "drills.pdf").code == 2
+
+
+@pytest.mark.whole
+def test_a_server_tells_the_drills_and_the_review_of_the_estate_reads_them(atp: Atp, archive: Path) -> None:
+    found = run(atp)
+    [listed] = [one for one in atp.document("drill", "list")["drills"] if one["drill"] == found]
+    assert listed["index"] is not None and listed["dataset"] == "catalogue"
+    review = json.loads(atp("estate", "check", "--json").out)
+    [drilled] = [one for one in review["findings"] if one["check"] == "drilled"]
+    assert str(found["verdict"]) in drilled["sentence"]
+    assert run(atp)["number"] == 2
+
+
+@pytest.mark.whole
+def test_drills_that_waited_on_the_machine_are_delivered_and_count_once(atp: Atp, archive: Path) -> None:
+    keyless = Atp({name: value for name, value in atp.env.items() if name != "ATP_KEY_FILE"})
+    run(keyless)
+    second = run(atp)
+    drills = [one for one in atp.document("drill", "list")["drills"] if one["drill"]["place"].startswith(str(archive))]
+    assert [one["drill"]["number"] for one in drills] == [1, second["number"]]
