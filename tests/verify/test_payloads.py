@@ -189,7 +189,7 @@ def test_received_at_that_goes_back_is_found(tmp_path: Path) -> None:
 def test_an_entry_that_was_signed_cut_off_is_found(tmp_path: Path, rng: random.Random) -> None:
     stored = entries(300)
     whole = stored[9]
-    for cut in (0, 1, len(whole) - 1, *rng.sample(range(len(whole)), 5)):
+    for cut in {0, 1, len(whole) - 1, *rng.sample(range(len(whole)), 5)}:
         stored[9] = whole[:cut]
         place = write_place(tmp_path / str(cut), stored)
         # Behind an end that is not its own, only parsing finds it.
