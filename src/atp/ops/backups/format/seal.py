@@ -61,7 +61,8 @@ def seal(chunks: Iterable[bytes], *, recipients: Sequence[Recipient], into: Sink
     try:
         pyrage.encrypt_io(source, target, list(recipients))
     except Exception as error:
-        if str(error).startswith(KeyboardInterrupt.__name__):  # it came between two lines of ours: pyrage keeps its name
+        # One that came between two lines of ours: pyrage keeps its name alone.
+        if str(error).startswith(KeyboardInterrupt.__name__):
             raise KeyboardInterrupt from None
         raise source.fault or target.fault or error from None
     if target.fault is not None:  # pyrage writes its last buffer when it is dropped, and forgets what that raised
