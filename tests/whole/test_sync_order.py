@@ -127,6 +127,7 @@ def test_no_200_leaves_when_the_disk_refuses_and_all_is_well_afterwards(strace: 
     injection = f"inject={call}:error=EIO:when=10+7"
     prefix = [
         strace,
+        "-D",  # the server is the child, so that it is the server that is killed
         "-f",
         "-o",
         "/dev/null",

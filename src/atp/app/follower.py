@@ -24,7 +24,7 @@ from atp.ports.object_store import ObjectStore
 from atp.ports.read_models import ReadModels
 
 _LOCK = "views.lock"
-_NICE = 19  # acknowledgements come first; who writes waits for the views when they are `LAG_SECONDS_MAX` behind
+_NICE = 5  # acknowledgements come first, and yet who writes waits for the views when they are `LAG_SECONDS_MAX` behind
 _GC_THRESHOLD = 50_000
 _END_SECONDS = 2.0
 # glibc would give large arrays back after each frame and fault them in again: a third of the time.
