@@ -214,7 +214,7 @@ class BucketRepository:
             pages = self._client.get_paginator("list_object_versions")
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
                 rows = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-                yield from sorted(rows, key=lambda row: (row["Key"], -row["LastModified"].timestamp(), _age(row)))
+                yield from sorted(rows, key=_order)
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
         return [row for row in self._rows(name) if row["Key"] == self._prefix + name]
@@ -311,9 +311,10 @@ def _md5(data: bytes) -> str:
     return b64encode(md5(data, usedforsecurity=False).digest()).decode()
 
 
-def _age(row: dict[str, Any]) -> tuple[bool, bool]:
-    """Of rows of one instant the latest first; a marker stands over a version."""
-    return not row.get("IsLatest", False), "Size" in row
+def _order(row: dict[str, Any]) -> tuple[str, bool, float, bool]:
+    """By key, the newest first: which one that is the server says, whatever its clock stamped on the others; of rows of
+    one instant a marker stands over a version."""
+    return row["Key"], not row.get("IsLatest", False), -row["LastModified"].timestamp(), "Size" in row
 
 
 def _hidden_by(versions: list[dict[str, Any]]) -> str:
