@@ -8,8 +8,8 @@ LOCKED := --require-hashes --only-binary :all: --requirement
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --only-binary :all: --no-annotate --custom-compile-command 'make lock'
 
-# Tests that start servers and keepers by the dozen: `make test` runs them.
-DOORS := api cli contracts web
+# Tests that open whole platforms, servers and keepers by the dozen: `make test` runs them.
+DOORS := api app cli contracts docs faults ops web
 
 .DEFAULT_GOAL := help
 .PHONY: help run test soak check lint bench tools lock clean
