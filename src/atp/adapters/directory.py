@@ -17,6 +17,7 @@ from io import FileIO
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from atp.durable import sync_directory
 from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError, UnavailableError
 from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ports.clock import Clock
@@ -56,7 +57,7 @@ class DirectoryRepository:
         with _told("open", str(root)):
             for name in (_ASIDE, _KEEP):
                 (root / name).mkdir(mode=0o700, exist_ok=True)
-            _sync_directory(root)
+            sync_directory(root)
             self.lock: Lock = "local" if self._may_protect() else "none"
 
     @contextmanager
@@ -205,9 +206,9 @@ class DirectoryRepository:
 
     def _sync_up(self, directory: Path) -> None:
         while directory != self._root:
-            _sync_directory(directory)
+            sync_directory(directory)
             directory = directory.parent
-        _sync_directory(self._root)
+        sync_directory(self._root)
 
     def _tidy(self, directory: Path) -> None:
         """Remove directories that are empty now, up to the root."""
@@ -275,14 +276,6 @@ def _succeeds(attempt: object) -> bool:
     except OSError:
         return False
     return True
-
-
-def _sync_directory(directory: Path) -> None:
-    file = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _raise_unless_missing(error: OSError) -> None:

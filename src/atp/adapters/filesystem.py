@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from atp.durable import sync_directory
 from atp.errors import AtpError, MissingError, TamperedError, UnavailableError
 from atp.ports.object_store import check_key
 
@@ -39,7 +40,7 @@ class FilesystemObjectStore:
         self._durable: set[Path] = set()  # directories whose own names are synced, so that only what is in them need be
         with _told("open", str(root)):
             (root / _ASIDE).mkdir(parents=True, exist_ok=True)
-            _sync_directory(root.parent)
+            sync_directory(root.parent)
             _remove_leftovers(root / _ASIDE)
 
     def put(self, objects: Mapping[str, bytes]) -> None:
@@ -115,7 +116,7 @@ class FilesystemObjectStore:
     def _sync_directories(self, keys: Iterable[str]) -> None:
         for directory in {(self._root / key).parent for key in keys}:
             with _told("sync", str(directory)):
-                _sync_directory(directory)
+                sync_directory(directory)
             self._sync_above(directory)
 
     def _sync_above(self, directory: Path) -> None:
@@ -126,7 +127,7 @@ class FilesystemObjectStore:
             directory = directory.parent
         for directory in reversed(new):
             with _told("sync", str(directory.parent)):
-                _sync_directory(directory.parent)
+                sync_directory(directory.parent)
             self._durable.add(directory)
 
 
@@ -182,11 +183,6 @@ def _opened(path: str | Path) -> Iterator[int]:
         yield file
     finally:
         os.close(file)
-
-
-def _sync_directory(directory: Path) -> None:
-    with _opened(directory) as file:
-        os.fsync(file)
 
 
 def _remove_leftovers(aside: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from atp.durable import sync_directory
 from atp.errors import MalformedError, MissingError, UnavailableError
 from atp.ports.key_store import ApiKey
 
@@ -30,7 +31,7 @@ class FileKeyStore:
             for made in (self._root, self._root / "log"):
                 made.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _check_private(made)
-                _sync_directory(made.parent)
+                sync_directory(made.parent)
         except OSError as error:
             raise _unavailable("open", self._root, error) from None
 
@@ -97,7 +98,7 @@ class FileKeyStore:
                 os.replace(aside, path)
             finally:
                 aside.unlink(missing_ok=True)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         except OSError as error:
             raise _unavailable("write", path, error) from None
 
@@ -118,14 +119,6 @@ def _write_private(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(file)
-
-
-def _sync_directory(directory: Path) -> None:
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _unavailable(verb: str, path: Path, error: OSError) -> UnavailableError:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from atp.durable import sync_directory
 from atp.errors import UnavailableError
 
 _OTHERS = 0o077
@@ -90,7 +91,7 @@ class HeldFile:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if is_new:
-                _sync_directory(path.parent)
+                sync_directory(path.parent)
             self._held, torn = _whole(path.read_bytes())
             self._torn_bytes = len(torn)
             self._end = sum(map(len, self._held)) + len(self._held)
@@ -178,15 +179,7 @@ def _replace(path: Path, data: bytes) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    sync_directory(path.parent)
 
 
 def _unavailable(verb: str, path: Path, error: OSError) -> UnavailableError:

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from atp.durable import sync_directory
 from atp.errors import AtpError, ConflictError, TamperedError, UnavailableError
 
 NAME = "order.db"
@@ -66,15 +67,6 @@ def lock_directory(directory: Path) -> int:
             f"could not open {directory}: another process writes there", hint="stop it, or ask it instead"
         ) from None
     return lock
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable: those of new, renamed and deleted files."""
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def connect(directory: Path) -> sqlite3.Connection:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from atp.adapters.sqlite.file import sync_directory
 from atp.adapters.sqlite.runs import Run, Words, is_unbroken, merge_runs, open_runs, sorted_piece, write_run
+from atp.durable import sync_directory
 
 _OUTWEIGHED = 4
 _INDEX_BITS = 40

@@ -14,6 +14,7 @@ from pathlib import Path
 from atp.adapters.sqlite.blob import make_row
 from atp.adapters.sqlite.file import NAME, connect, create_schema, told, transaction
 from atp.adapters.sqlite.ids import IdIndex
+from atp.durable import sync_directory
 from atp.merkle.hashes import leaf_hashes
 from atp.ports.event_store import Log, Parked
 
@@ -51,7 +52,7 @@ def build(directory: Path, rests: Iterable[Rest]) -> None:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             ids.close()
         os.replace(aside / NAME, folder / NAME)
-        _sync(folder)
+        sync_directory(folder)
 
 
 def finish(directory: Path, *, name: str) -> None:
@@ -65,7 +66,7 @@ def finish(directory: Path, *, name: str) -> None:
                 os.replace(old, directory / f"{name}{suffix}")
         shutil.rmtree(directory / "ids", ignore_errors=True)
         os.replace(new, directory / NAME)
-        _sync(directory)
+        sync_directory(directory)
         shutil.rmtree(directory / _FOLDER)
 
 
@@ -82,11 +83,3 @@ def _write(connection: sqlite3.Connection, rest: Rest, ids: IdIndex) -> None:
             connection.execute("INSERT INTO checkpoint VALUES (?, ?, ?)", (number, rest.size, rest.note))
         parked = [(number, one.key, one.reason, one.body, one.parked_at) for one in rest.parked]
         connection.executemany(_INSERT_PARKED, parked)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

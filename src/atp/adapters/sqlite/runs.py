@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from atp.adapters.sqlite.file import sync_directory
+from atp.durable import sync_directory
 from atp.errors import UnavailableError
 
 Words = npt.NDArray[np.uint64]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atp.durable import sync_directory
 from atp.errors import AtpError, ConflictError, InvalidError, RefusedError, TamperedError, UnavailableError
 from atp.ops.backups.act.listing import Listed
 from atp.ops.backups.act.parts import Moved, read_parts
@@ -180,7 +181,7 @@ class Restore:
             if self.manifest.kind == "sqlite" and os.path.lexists(self.target.place):
                 raise ConflictError(f"could not restore to {self.target.place}: something came there meanwhile")
             os.rename(self._data, self.target.place)
-            _sync(self.target.place.parent)
+            sync_directory(self.target.place.parent)
         return {"place": str(self.target.place)}
 
     @contextmanager
@@ -201,14 +202,6 @@ def _own(path: Path, entry: Entry) -> None:
     if is_root:
         os.chown(path, entry.uid, entry.gid)
     path.chmod(entry.mode if is_root else entry.mode & ~_SPECIAL)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

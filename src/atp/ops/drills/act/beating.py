@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import mkstemp
 
+from atp.durable import sync_directory
 from atp.errors import InvalidError, MissingError, UnavailableError
 from atp.limits import HEARTBEAT_LINE_BYTES_MAX, HEARTBEATS_MAX
 from atp.ops.drills.act.questions import HEARTBEAT_FILE, HEARTBEAT_TABLE
@@ -75,7 +76,7 @@ def _into_file(source: Path, name: str, at: datetime) -> None:
     except BaseException:
         os.unlink(aside)
         raise
-    _sync(source)
+    sync_directory(source)
 
 
 def _into_ledger(path: Path, taken: Beat) -> None:
@@ -89,12 +90,4 @@ def _into_ledger(path: Path, taken: Beat) -> None:
     finally:
         os.close(handle)
     if is_new:
-        _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync_directory(path.parent)
