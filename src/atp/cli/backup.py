@@ -15,6 +15,7 @@ from atp.errors import ConflictError, ForbiddenError, MissingError
 from atp.limits import BACKUP_WARNINGS_MAX
 from atp.ops.backups.act import holding, making, pruning
 from atp.ops.backups.act.isolation import isolation_warnings
+from atp.ops.backups.act.kinds.choose import capture_of
 from atp.ops.backups.act.listing import Listed, find_backup, list_backups
 from atp.ops.backups.act.verifying import verify as verify_backup
 from atp.ops.backups.act.workplace import workplace
@@ -59,7 +60,8 @@ def run(desk: Desk, dataset: str) -> None:
         observed = making.observe(first, dataset=dataset, dead=place.dead, now=doing.clock.now())
         made = Made(making.new_backup_id(doing.clock))
         with counting("bytes") as moved:
-            one = making.Run(declared, observed, repositories, place, doing.clock, moved, made)
+            capture = capture_of(declared, place=place, clock=doing.clock, moved=moved)
+            one = making.Run(declared, observed, capture, repositories, place, doing.clock, moved, made)
             _record_run(doing, one, declared)
     for warning in made.warnings[:BACKUP_WARNINGS_MAX]:
         desk.output.note(f"warning: {warning}")
@@ -68,7 +70,7 @@ def run(desk: Desk, dataset: str) -> None:
 
 def _record_run(doing: Acting, one: making.Run, declared: Declared) -> None:
     """Carry a run out; whatever comes of it, the trail says so for each repository."""
-    steps = making.plan(declared, one.observed)
+    steps = making.plan(declared, one.observed, one.capture)
     data = {"backup": one.made.backup, "repository": declared.repository, "plan": [step.what for step in steps]}
     stored: set[str] = set()
     try:

@@ -23,6 +23,7 @@ from atp.ops.backups.declare import KINDS
 from atp.ops.declaration.durations import format_duration
 from atp.ops.drills.act import drilling
 from atp.ops.drills.act.beating import beat
+from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.declare import Declared, check_hours, declared_drill, next_scenario
 from atp.ops.drills.evidence.figures import predicate
 from atp.ops.drills.evidence.history import Drill, Due, History, due
@@ -281,7 +282,8 @@ def heartbeat(at: Drilling, dataset: str) -> None:
     Example:
       atp drill heartbeat catalogue
     """
-    taken = beat(at.declared(dataset), machine_clock())
+    declared = at.declared(dataset)
+    taken = beat(declared, production_of(declared), machine_clock())
     document = {"dataset": dataset, "id": taken.id, "at": taken.at, "taken_at": taken.taken_at}
     at.desk.output.answer(document, f"heartbeat {taken.id} of {dataset}")
 

@@ -10,6 +10,7 @@ from atp.cli.output import fields, safe
 from atp.cli.vault import Desk, at_desk, counting, day, instant, read_identities, size
 from atp.errors import RefusedError
 from atp.ops.backups.act import restoring
+from atp.ops.backups.act.kinds.choose import arrival_of
 from atp.ops.backups.act.listing import Listed, find_backup
 from atp.ops.backups.act.step import Step
 
@@ -52,11 +53,9 @@ def command(
     name = repository or desk.declared(dataset).repository
     with closing(desk.open(name)) as opened:
         listed = find_backup(opened, dataset=dataset, backup=backup, at=instant(at))
-        kind = listed.manifest.kind if listed.manifest else "files"
-        target = restoring.observe_target(place, kind=kind, replace=replace)
-        steps = restoring.plan(listed, target)
-        manifest = listed.manifest
-        assert manifest is not None, "the plan has looked"
+        manifest = restoring.check_whole(listed)
+        target, arrival = restoring.observe_target(place, kind=manifest.kind, replace=replace), arrival_of(manifest)
+        steps = restoring.plan(manifest, target, arrival)
         if is_dry:
             planned = {"backup": listed.backup, "repository": name, "plan": steps}
             return desk.output.answer(planned, "\n".join(_plan_lines(listed, name, steps)))
@@ -75,7 +74,7 @@ def command(
             doing.recorded("backup", "restore", resource=dataset, data=data) as record,
             counting("bytes", total=manifest.stored_bytes) as moved,
         ):
-            one = restoring.Restore(opened, manifest, target, identities, moved, restored)
+            one = restoring.Restore(opened, manifest, target, arrival, identities, moved, restored)
             one.carry_out(steps, record=record)
     document: dict[str, object] = {"dataset": dataset, "consistent_at": manifest.consistent_at, "restored": restored}
     return desk.output.answer(document, _text(dataset, listed, restored))

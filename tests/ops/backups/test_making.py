@@ -15,10 +15,13 @@ from atp.adapters.directory import DirectoryRepository
 from atp.adapters.memory_repository import MemoryRepository
 from atp.errors import AtpError, UnavailableError
 from atp.ops.backups.act import making
+from atp.ops.backups.act.kinds.files import FilesCapture
+from atp.ops.backups.act.kinds.sqlite import SqliteCapture
 from atp.ops.backups.act.listing import find_backup, list_backups
 from atp.ops.backups.act.verifying import verify
 from atp.ops.backups.format.checking import check_tree
 from atp.ops.backups.format.manifest import MANIFEST
+from atp.ops.backups.format.tree import Packed, pack
 from atp.ports.repository import Kept, Lock, Repository, Sink
 from tests.contracts.machine import small_disk
 from tests.ops.acting import ListSink
@@ -79,10 +82,16 @@ class Failing:
 
 def test_the_plan_is_what_is_declared(world: World) -> None:
     nothing_left = making.Observed()
-    assert words(making.plan(world.declared, nothing_left)) == ["store", "lock", "publish"]
+    assert words(making.plan(world.declared, nothing_left, FilesCapture(world.source, world.clock, nothing))) == [
+        "store",
+        "lock",
+        "publish",
+    ]
     world.kind, world.copies, world.retention = "sqlite", {"cellar": world.repository}, None
     left = making.Observed(("20260101T000000Z-0123456789ab",))
-    assert words(making.plan(world.declared, left)) == ["sweep", "copy", "store", "publish", "copy to cellar"]
+    database = SqliteCapture(world.source, world.root / "copy", world.clock, nothing)
+    steps = making.plan(world.declared, left, database)
+    assert words(steps) == ["sweep", "copy", "store", "publish", "copy to cellar"]
 
 
 def test_every_step_is_written_down_before_and_after(world: World) -> None:
@@ -239,7 +248,7 @@ def test_a_lock_that_is_shorter_than_promised_is_a_fault(world: World) -> None:
 def test_a_place_that_was_restored_wrongly_is_not_accepted(world: World) -> None:
     """The judge of restores is judged: each change is found."""
     entries = []
-    list(making.pack(world.source, packed=making.Packed(), note=entries.append))
+    list(pack(world.source, packed=Packed(), note=entries.append))
     changes = {
         "bytes": lambda root: (root / "deep/er/still/letter.txt").write_text("dear one\n"),
         "gone": lambda root: (root / "zero").unlink(),

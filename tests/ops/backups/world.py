@@ -12,6 +12,7 @@ from atp.adapters.memory import FrozenClock
 from atp.adapters.memory_repository import MemoryRepository
 from atp.ops.act import Person
 from atp.ops.backups.act import making, restoring
+from atp.ops.backups.act.kinds.choose import arrival_of, capture_of
 from atp.ops.backups.act.listing import find_backup
 from atp.ops.backups.act.step import Record
 from atp.ops.backups.act.workplace import workplace
@@ -76,8 +77,9 @@ class World:
             observed = making.observe(self.repository, dataset="letters", dead=place.dead, now=self.clock.now())
             made = Made(making.new_backup_id(self.clock))
             stores = {"vault": self.repository, **self.copies}
-            run = making.Run(self.declared, observed, stores, place, self.clock, moved, made, part_bytes_max)
-            return run.carry_out(making.plan(self.declared, observed), record=record or self.record("run"))
+            capture = capture_of(self.declared, place=place, clock=self.clock, moved=moved)
+            run = making.Run(self.declared, observed, capture, stores, place, self.clock, moved, made, part_bytes_max)
+            return run.carry_out(making.plan(self.declared, observed, capture), record=record or self.record("run"))
 
     def restore(
         self,
@@ -91,12 +93,14 @@ class World:
     ) -> restoring.Restored:
         listed = find_backup(self.repository, dataset="letters", backup=backup)
         target = restoring.observe_target(place, kind=self.kind, replace=replace)
-        steps = restoring.plan(listed, target)
-        assert listed.manifest is not None
+        manifest = restoring.check_whole(listed)
+        arrival = arrival_of(manifest)
+        steps = restoring.plan(manifest, target, arrival)
         one = restoring.Restore(
             self.repository,
-            listed.manifest,
+            manifest,
             target,
+            arrival,
             parse_identities(identity or self.private),
             moved,
             restoring.Restored(listed.backup, str(place)),

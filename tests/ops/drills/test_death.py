@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from atp.ops.drills.act.living import look
+from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.act.scratch import scratch, sweep
 from tests.ops.drills.world import CLOCK, World, left_in, verdicts
 from tests.tidy.sources import ROOT
@@ -23,13 +23,13 @@ PHASES = [
 def test_what_a_killed_drill_left_is_removed_by_the_next_one(world: World, where: str) -> None:
     world.beat()
     world.back_up()
-    before = look("sqlite", world.source)
+    before = production_of(world.declared).look()
     script = [sys.executable, "-m", "tests.ops.drills.dying", str(world.root), where]
     died = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
     assert died.returncode == -signal.SIGKILL, died
     is_left = where not in ("end remove", "begin evidence")
     assert len(left_in(world.scratch)) == int(is_left)
-    assert before == look("sqlite", world.source)
+    assert before == production_of(world.declared).look()
     done = world.drill()
     assert (verdicts(done)["content"], done.number) == ("pass", 2)
     assert done.swept == ((died.stdout.strip(),) if is_left else ())

@@ -11,7 +11,7 @@ import pytest
 from atp.errors import ConflictError, InvalidError, UnavailableError
 from atp.merkle.keys import parse_vkey
 from atp.ops.act import Told, fold_all
-from atp.ops.drills.act.living import look
+from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.evidence.figures import predicate, read_done
 from atp.ops.drills.evidence.measure import FENCED, UNFENCED
 from atp.ops.estate.evidence.proofs import Fact, fold
@@ -23,7 +23,7 @@ from tests.ops.drills.world import ESTATE_SHA256, World, data_of, left_in, verdi
 def test_a_catalogue_comes_back_and_every_objective_is_judged(world: World) -> None:
     world.beat()
     made = world.back_up()
-    before = look("sqlite", world.source)
+    before = production_of(world.declared).look()
     done = world.drill()
     assert (done.number, done.scenario, done.backup, done.repository) == (1, "deletion", made.backup, "vault")
     fence = "pass" if done.fence.startswith(FENCED) else "insufficient"
@@ -31,7 +31,7 @@ def test_a_catalogue_comes_back_and_every_objective_is_judged(world: World) -> N
     assert done.verdict == fence
     assert [answer.name for answer in done.answers][:2] == ["opens", "as backed up"] and len(done.answers) == 4
     assert all(answer.passed for answer in done.answers)
-    assert before == look("sqlite", world.source)
+    assert before == production_of(world.declared).look()
     assert left_in(world.scratch) == []
 
 

@@ -17,7 +17,7 @@ from atp.ops.backups.format.contents import Database, Entry, Head, Tail, encode_
 from atp.ops.backups.format.database import inspect_database
 from atp.ops.backups.format.manifest import FORMAT, Manifest, backup_prefix, begun_at, encode_manifest
 from atp.ops.backups.format.seal import draw_identity, parse_recipients, seal
-from atp.ops.drills.act.living import look
+from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.estate.declare.values import Scenario
 from tests.contracts.machine import small_disk
@@ -28,13 +28,13 @@ BACKUP = "20260101T000000Z-0123456789ab"
 
 def red(world: World, drill: Callable[[], Done], *, verdict: str, cause: str, told: str) -> Done:
     """The drill has this verdict for this cause, and leaves everything as it was."""
-    before = look(world.declared.kind, world.source)
+    before = production_of(world.declared).look()
     done = drill()
     assert (done.verdict, done.cause) == (verdict, cause), done
     assert told in done.reason
     assert verdicts(done)["content"] == verdict and verdicts(done)["source"] == "pass"
     assert verdicts(done)["rto"] == verdict and done.rto_seconds is None and done.rpo_seconds is None
-    assert look(world.declared.kind, world.source) == before
+    assert production_of(world.declared).look() == before
     assert left_in(world.scratch) == []
     assert len(world.done_events()) == 1 and world.done_events()[0].outcome == "failure"
     return done

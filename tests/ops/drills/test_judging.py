@@ -140,8 +140,8 @@ def test_a_dataset_without_a_drill_or_of_a_kind_that_is_not_known_yet_is_refused
     with pytest.raises(InvalidError, match="declares no drill"):
         declared_drill(read(key, (f"{drill}scenarios: [deletion, corruption]}}\n", "")), "data")
     with pytest.raises(InvalidError, match="not known yet"):
-        postgresql = ("kind: sqlite", "kind: postgresql"), ("/var/lib/data.db", "postgresql://db/x")
-        declared_drill(read(key, *postgresql), "data")
+        trail = ("kind: sqlite", "kind: trail"), ("rows: {table: t, at_least: 1}", "verify: true")
+        declared_drill(read(key, *trail), "data")
 
 
 @pytest.mark.parametrize(

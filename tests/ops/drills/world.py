@@ -16,6 +16,7 @@ from atp.adapters.system_clock import SystemClock
 from atp.log.event import Event
 from atp.ops.act import Person
 from atp.ops.backups.act import making
+from atp.ops.backups.act.kinds.choose import capture_of
 from atp.ops.backups.act.workplace import workplace
 from atp.ops.backups.declare import declared_backup
 from atp.ops.backups.evidence import Made
@@ -23,6 +24,7 @@ from atp.ops.backups.format.seal import draw_identity, parse_identities
 from atp.ops.drills.act import drilling
 from atp.ops.drills.act.beating import beat
 from atp.ops.drills.act.keeping import Keep
+from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.declare import Declared, declared_drill
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import History, Told, fold
@@ -120,7 +122,7 @@ class World:
         return DirectoryRepository(Path(self.estate.repositories[name].place), clock=CLOCK)
 
     def beat(self) -> None:
-        beat(self.declared, CLOCK)
+        beat(self.declared, production_of(self.declared), CLOCK)
 
     def back_up(self) -> Made:
         declared, stores = declared_backup(self.estate, self.dataset), {}
@@ -129,9 +131,10 @@ class World:
         with workplace(self.dataset, below=self.root) as place:
             observed = making.Observed()
             made = Made(making.new_backup_id(CLOCK))
-            run = making.Run(declared, observed, stores, place, CLOCK, lambda _: None, made)
+            capture = capture_of(declared, place=place, clock=CLOCK, moved=lambda _: None)
+            run = making.Run(declared, observed, capture, stores, place, CLOCK, lambda _: None, made)
             record = begin("backup", "run", by=ALICE, sink=ListSink(), clock=CLOCK, settling="repeat")
-            return run.carry_out(making.plan(declared, observed), record=record)
+            return run.carry_out(making.plan(declared, observed, capture), record=record)
 
     def drill(
         self,

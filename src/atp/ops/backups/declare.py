@@ -7,25 +7,41 @@ from pathlib import Path
 from atp.errors import InvalidError, MissingError
 from atp.ops.backups.format.manifest import Kind
 from atp.ops.backups.format.seal import parse_recipients
-from atp.ops.estate.declare.values import Estate
+from atp.ops.estate.declare.values import Estate, Source
 
-KINDS: dict[str, Kind] = {"files": "files", "configuration": "files", "sqlite": "sqlite"}
+KINDS: dict[str, Kind] = {"files": "files", "configuration": "files", "sqlite": "sqlite", "postgresql": "postgresql"}
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
     """One dataset: where it is, whom its copies are encrypted to, where they go first and then, how long each is kept.
 
-    `retention` None: nobody said so; copies are neither locked nor removed.
+    `source` is its path, None when it is reached by an `address`. `retention` None: nobody said so; copies are neither
+    locked nor removed. `is_continuous`: what changes between copies is shipped too.
     """
 
     dataset: str
     kind: Kind
-    source: Path
+    source: Path | None
     repository: str
     copies_in: tuple[str, ...]
     recipients: tuple[str, ...]
     retention: timedelta | None
+    address: Source | None = None
+    is_continuous: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The path of what has one."""
+        assert self.source is not None, "it is a path, by its kind"
+        return self.source
+
+    @property
+    def source_words(self) -> str:
+        """Where it is, without a secret."""
+        if self.address is None:
+            return str(self.source)
+        return self.address.place or f"named by {self.address.env or self.address.file or 'a command'}"
 
 
 def declared_backup(estate: Estate, dataset: str) -> Declared:
@@ -41,15 +57,18 @@ def declared_backup(estate: Estate, dataset: str) -> Declared:
         raise InvalidError(f"{what}: it declares no backup", hint=f"{edit}.backup")
     if found.kind not in KINDS:
         raise InvalidError(f"{what}: backups of kind {found.kind} are not known yet", hint=", ".join(KINDS))
-    if found.source.place is None:
+    is_path = KINDS[found.kind] != "postgresql"
+    if found.source.place is None and is_path:
         raise InvalidError(f"{what}: its source is no path", hint=f"{edit}.source.place")
     parse_recipients(found.backup.recipients)
     return Declared(
         dataset=dataset,
         kind=KINDS[found.kind],
-        source=Path(found.source.place),
+        source=Path(found.source.place) if is_path and found.source.place else None,
         repository=found.backup.repository,
         copies_in=found.backup.copies_in,
         recipients=found.backup.recipients,
         retention=found.retention,
+        address=None if is_path else found.source,
+        is_continuous=found.backup.continuous,
     )

@@ -10,7 +10,7 @@ from atp.ops.backups.act.step import Step
 from atp.ops.backups.declare import declared_backup
 from atp.ops.backups.format.manifest import Kind
 from atp.ops.estate.declare.hours import is_open
-from atp.ops.estate.declare.values import Check, Estate, Heartbeat, Repository, Scenario
+from atp.ops.estate.declare.values import Check, Estate, Heartbeat, Repository, Scenario, Source
 
 LOST: Mapping[Scenario, str] = {
     "deletion": "the living data was deleted",
@@ -31,7 +31,7 @@ class Declared:
 
     dataset: str
     kind: Kind
-    source: Path
+    source: Path | None
     place: Path
     checks: tuple[Check, ...]
     scenarios: tuple[Scenario, ...]
@@ -41,6 +41,13 @@ class Declared:
     heartbeat: Heartbeat | None
     repositories: Mapping[str, Repository]
     recipients: tuple[str, ...]
+    address: Source | None = None
+
+    @property
+    def path(self) -> Path:
+        """The path of what has one."""
+        assert self.source is not None, "it is a path, by its kind"
+        return self.source
 
 
 def declared_drill(estate: Estate, dataset: str) -> Declared:
@@ -65,6 +72,7 @@ def declared_drill(estate: Estate, dataset: str) -> Declared:
         heartbeat=found.drill.heartbeat,
         repositories={name: estate.repositories[name] for name in (backup.repository, *backup.copies_in)},
         recipients=backup.recipients,
+        address=backup.address,
     )
 
 
@@ -80,7 +88,7 @@ def check_hours(estate: Estate, now: datetime, *, dataset: str, is_forced: bool)
 
 def check_apart(declared: Declared) -> None:
     """InvalidError when the scratch place overlaps the living data, a repository or the ledger, links followed."""
-    apart = {"the living data": declared.source}
+    apart = {"the living data": declared.source} if declared.source is not None else {}
     apart |= {f"repository {n}": Path(r.place) for n, r in declared.repositories.items() if r.kind == "directory"}
     if declared.heartbeat is not None:
         apart["the ledger"] = Path(declared.heartbeat.ledger)

@@ -3,28 +3,27 @@
 A backup is repeatable. A run that dies leaves parts without a manifest, which are no backup: the next run removes them.
 """
 
-import os
 import platform
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 from atp import __version__
 from atp.errors import AtpError
 from atp.limits import BACKUP_ORPHAN_SECONDS, BACKUP_PART_BYTES_MAX, REPOSITORY_CHUNK_BYTES
+from atp.ops.backups.act.kinds.shape import Capture
 from atp.ops.backups.act.parts import Parts, check_parts, read_parts, remove_backup, store_manifest
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.act.workplace import Workplace, writing
 from atp.ops.backups.declare import Declared
 from atp.ops.backups.evidence import Made
 from atp.ops.backups.format.contents import FORMAT as CONTENTS_FORMAT
-from atp.ops.backups.format.contents import Entry, Head, Tail, encode_line, path_text
-from atp.ops.backups.format.database import Copied, copy_database
+from atp.ops.backups.format.contents import Head, Tail, encode_line
 from atp.ops.backups.format.manifest import (
     FORMAT,
     MANIFEST,
@@ -37,12 +36,10 @@ from atp.ops.backups.format.manifest import (
     manifest_sha256,
 )
 from atp.ops.backups.format.seal import ZSTD_VERSION, parse_recipients, seal
-from atp.ops.backups.format.tree import Packed, pack
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository, whole_second
 
 _RANDOM_BYTES = 6
-_SOURCE = "database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +66,12 @@ def observe(repository: Repository, *, dataset: str, dead: str | None, now: date
     return Observed(tuple(sorted(backup for backup in unfinished if backup == dead or _is_old(backup, now))))
 
 
-def plan(declared: Declared, observed: Observed) -> list[Step]:
+def plan(declared: Declared, observed: Observed, capture: Capture) -> list[Step]:
     """The steps of a run. Pure."""
-    steps = []
+    steps = list[Step]()
     if observed.unfinished:
         steps.append(Step("sweep", f"remove what was left of {', '.join(observed.unfinished)}"))
-    if declared.kind == "sqlite":
-        steps.append(Step("copy", f"copy {declared.source} with SQLite's backup interface, and check the copy"))
+    steps += capture.steps
     steps.append(Step("store", f"compress, encrypt to {len(declared.recipients)} recipients, store"))
     if declared.retention is not None:
         steps.append(Step("lock", f"keep every part until {declared.retention.days} days after its end"))
@@ -89,6 +85,7 @@ class Run:
 
     declared: Declared
     observed: Observed
+    capture: Capture
     repositories: Mapping[str, Repository]
     place: Workplace
     clock: Clock
@@ -96,8 +93,6 @@ class Run:
     made: Made
     part_bytes_max: int = BACKUP_PART_BYTES_MAX
     copied_to: list[str] = field(default_factory=list)
-    _copied: Copied | None = None
-    _consistent_at: datetime | None = None
     _data: list[Part] = field(default_factory=list)
     _contents: list[Part] = field(default_factory=list)
     _keep_until: datetime | None = None
@@ -106,7 +101,7 @@ class Run:
         """Do the steps. When one fails, what was stored is removed again, as far as it can be."""
         doing: dict[str, Callable[[], Data | None]] = {
             "sweep": self._sweep,
-            "copy": self._copy,
+            **self.capture.doing,
             "store": self._store,
             "lock": self._lock,
             "publish": self._publish,
@@ -138,71 +133,27 @@ class Run:
                 self.made.warnings.append(f"what is left of {backup} stays for now: {error}")
         return {"removed": list(self.observed.unfinished)}
 
-    def _copy(self) -> Data:
-        self._copied = copy_database(
-            self.declared.source, self.place.folder / _SOURCE, began=self._fix_moment, moved=self.moved
-        )
-        return {"size_bytes": self._copied.size_bytes, "tables": len(self._copied.database.tables)}
-
-    def _fix_moment(self) -> None:
-        self._consistent_at = self.clock.now()
-
     def _store(self) -> Data:
-        if self._consistent_at is None:
-            self._fix_moment()
         recipients, listed = parse_recipients(self.declared.recipients), self.place.folder / "contents"
         with writing(listed), listed.open("xb") as file:
-            file.write(encode_line(self._head()))
             with Parts(self._repository, self._prefix, "data", part_bytes_max=self.part_bytes_max) as parts:
-                seal(self._packed(lambda entry: file.write(encode_line(entry))), recipients=recipients, into=parts)
+                stream = self.capture.stream(self.made, lambda entry: file.write(encode_line(entry)))
+                seal(stream, recipients=recipients, into=parts)
             file.write(encode_line(Tail(entries=self.made.entries, total_bytes=self.made.total_bytes)))
         with Parts(self._repository, self._prefix, "contents", part_bytes_max=self.part_bytes_max) as contents:
-            seal(_chunks(listed), recipients=recipients, into=contents)
+            seal(chain([encode_line(self._head())], _chunks(listed)), recipients=recipients, into=contents)
         self._data, self._contents = parts.stored, contents.stored
         return {"stored_bytes": sum(part.size_bytes for part in self._data), "entries": self.made.entries}
 
     def _head(self) -> Head:
-        assert self._consistent_at is not None
         return Head(
             format=CONTENTS_FORMAT,
             backup=self.made.backup,
             dataset=self.declared.dataset,
-            source=str(self.declared.source),
-            consistent_at=self._consistent_at,
-            database=self._copied.database if self._copied else None,
+            source=self.declared.source_words,
+            consistent_at=self.capture.consistent_at,
+            database=self.capture.database,
         )
-
-    def _packed(self, note: Callable[[Entry], object]) -> Iterator[bytes]:
-        if self._copied is not None:
-            yield from self._packed_database(note)
-            return
-        packed = Packed(warnings=self.made.warnings)
-        for chunk in pack(self.declared.source, packed=packed, note=note):
-            self.moved(len(chunk))
-            yield chunk
-        self.made.entries, self.made.total_bytes = packed.entries, packed.total_bytes
-
-    def _packed_database(self, note: Callable[[Entry], object]) -> Iterator[bytes]:
-        assert self._copied is not None
-        digest = sha256()
-        for chunk in _chunks(self.place.folder / _SOURCE):
-            digest.update(chunk)
-            self.moved(len(chunk))
-            yield chunk
-        found = self.declared.source.stat()
-        note(
-            Entry(
-                path=path_text(os.fsencode(self.declared.source.name)),
-                kind="file",
-                mode=found.st_mode & 0o7777,
-                mtime_ns=found.st_mtime_ns,
-                uid=found.st_uid,
-                gid=found.st_gid,
-                size_bytes=self._copied.size_bytes,
-                sha256=digest.hexdigest(),
-            )
-        )
-        self.made.entries, self.made.total_bytes = 1, self._copied.size_bytes
 
     def _lock(self) -> Data:
         assert self.declared.retention is not None
@@ -219,7 +170,6 @@ class Run:
         return {"manifest_sha256": self.made.manifest_sha256}
 
     def _manifest(self) -> Manifest:
-        assert self._consistent_at is not None
         return Manifest(
             format=FORMAT,
             backup=self.made.backup,
@@ -227,13 +177,14 @@ class Run:
             kind=self.declared.kind,
             begun_at=begun_at(self.made.backup),
             ended_at=self.clock.now(),
-            consistent_at=self._consistent_at,
+            consistent_at=self.capture.consistent_at,
             data=tuple(self._data),
             contents=tuple(self._contents),
             recipients=self.declared.recipients,
             tools=tools(),
             how_to_restore=how_to_restore(self.declared.kind),
             keep_until=self._keep_until,
+            cluster=self.capture.cluster,
         )
 
     def _copy_to(self, name: str) -> Callable[[], Data]:

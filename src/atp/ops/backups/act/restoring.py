@@ -12,22 +12,19 @@ from pathlib import Path
 
 from atp.durable import sync_directory
 from atp.errors import AtpError, ConflictError, InvalidError, RefusedError, TamperedError, UnavailableError
+from atp.ops.backups.act.kinds.shape import Arrival
 from atp.ops.backups.act.listing import Listed
 from atp.ops.backups.act.parts import Moved, read_parts
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.act.verifying import check_head, diagnosed
 from atp.ops.backups.act.workplace import held, remove_tree
-from atp.ops.backups.format.checking import check_tree, file_sha256
-from atp.ops.backups.format.contents import ContentsReader, Entry
-from atp.ops.backups.format.database import check_database
+from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
-from atp.ops.backups.format.unpacking import unpack
 from atp.ports.repository import Repository
 
 _DATA = "data"
 _SIBLINGS = ("-wal", "-shm", "-journal")
-_SPECIAL = 0o6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +54,31 @@ def observe_target(place: Path, *, kind: str, replace: Path | None) -> Target:
     if replace is not None and Path(os.path.abspath(replace)) != place:
         raise InvalidError(f"could not replace {replace}: the restore goes to {place}", hint="name the same twice")
     names = [place, *(place.with_name(place.name + end) for end in _SIBLINGS if kind == "sqlite")]
-    is_free = place.is_dir() and not place.is_symlink() and kind == "files" and not any(place.iterdir())
+    is_free = place.is_dir() and not place.is_symlink() and kind != "sqlite" and not any(place.iterdir())
     standing = () if is_free else tuple(name for name in names if os.path.lexists(name))
     return Target(place, standing, replace is not None)
 
 
-def plan(listed: Listed, target: Target) -> list[Step]:
-    """The steps of a restore. Pure. ConflictError when something stands there that nobody named, TamperedError when
-    the backup is not whole."""
+def check_whole(listed: Listed) -> Manifest:
+    """The manifest of a backup of which all is there; TamperedError when it is not. Pure."""
     if listed.manifest is None or listed.faults:
         raise TamperedError(
             f"could not restore backup {listed.backup}: {listed.faults[0]}", hint="choose another: atp backup list"
         )
+    return listed.manifest
+
+
+def plan(manifest: Manifest, target: Target, arrival: Arrival) -> list[Step]:
+    """The steps of a restore. Pure. ConflictError when something stands there that nobody named."""
     if target.standing and not target.is_replaced:
         raise ConflictError(
             f"could not restore to {target.place}: {target.standing[0]} exists",
             hint=f"name a new place, or --replace {target.place}",
         )
-    manifest = listed.manifest
     steps = [
         Step("fetch", f"decrypt {manifest.stored_bytes:,} stored bytes aside, in {aside_of(target.place)}"),
         Step("check", "hold every restored byte against the inner manifest"),
+        *arrival.steps,
     ]
     if target.standing:
         kept = ", ".join(str(_kept_as(path, manifest)) for path in target.standing)
@@ -97,6 +98,7 @@ class Restore:
     repository: Repository
     manifest: Manifest
     target: Target
+    arrival: Arrival
     identities: Sequence[Identity]
     moved: Moved
     restored: Restored
@@ -108,6 +110,7 @@ class Restore:
         doing: dict[str, Callable[[], Data | None]] = {
             "fetch": self._fetch,
             "check": self._check,
+            **self.arrival.doing(self._data),
             "move": self._move,
             "place": self._place,
         }
@@ -129,15 +132,7 @@ class Restore:
     def _fetch(self) -> Data:
         stored = read_parts(self.repository, self.manifest, self.manifest.data, moved=self.moved)
         with self._diagnosed(), _told(self._data), unsealed(stored, identities=self.identities) as plain:
-            if self.manifest.kind == "files":
-                self._data.mkdir(mode=0o700)
-                self._members = unpack(plain, self._data, moved=_nothing)
-            else:
-                with self._data.open("xb") as file:
-                    os.fchmod(file.fileno(), 0o600)
-                    while chunk := plain.read(1 << 20):
-                        file.write(chunk)
-                self._members = 1
+            self._members = self.arrival.receive(plain, self._data)
         os.sync()
         return {"members": self._members}
 
@@ -146,25 +141,12 @@ class Restore:
         with self._diagnosed(), _told(self._data), unsealed(stored, identities=self.identities) as lines:
             contents = ContentsReader(lines)
             check_head(contents, self.manifest)
-            check = self._check_files if self.manifest.kind == "files" else self._check_database
-            count = check(contents)
+            count = self.arrival.check(self._data, contents)
             assert contents.tail is not None
         if count != self._members:
             raise TamperedError(f"could not accept the restore: {self._members:,} members, and {count:,} are listed")
         self.restored.entries, self.restored.total_bytes = count, contents.tail.total_bytes
         return {"entries": count, "total_bytes": contents.tail.total_bytes}
-
-    def _check_files(self, contents: ContentsReader) -> int:
-        return check_tree(self._data, contents.entries(), moved=_nothing)
-
-    def _check_database(self, contents: ContentsReader) -> int:
-        entries = list(contents.entries())
-        if [entry.sha256 for entry in entries] != [file_sha256(self._data, moved=_nothing)]:
-            raise TamperedError("could not accept the restored database: its bytes are not those that were backed up")
-        if contents.head.database is not None:
-            check_database(self._data, contents.head.database)
-        _own(self._data, entries[0])
-        return 1
 
     def _move(self) -> Data:
         for path in self.target.standing:
@@ -194,14 +176,6 @@ class Restore:
 
 def _kept_as(path: Path, manifest: Manifest) -> Path:
     return path.with_name(f"{path.name}.before-{manifest.backup}")
-
-
-def _own(path: Path, entry: Entry) -> None:
-    """Owner and mode of the database that was backed up; owners are for root to set."""
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.chown(path, entry.uid, entry.gid)
-    path.chmod(entry.mode if is_root else entry.mode & ~_SPECIAL)
 
 
 @contextmanager

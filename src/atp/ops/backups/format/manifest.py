@@ -19,8 +19,9 @@ FORMAT: Final = "atp.backup/1"
 MANIFEST = "manifest.json"
 HOLD = "hold.json"
 BACKUP_ID = r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}$"
+SEGMENT = r"^[0-9A-F]{24}$"
 
-Kind = Literal["files", "sqlite"]
+Kind = Literal["files", "sqlite", "postgresql", "trail"]
 Aware = Annotated[datetime, Meta(tz=True)]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
@@ -31,6 +32,17 @@ class Part(msgspec.Struct, frozen=True):
     name: Annotated[str, Meta(pattern=r"^(data|contents)\.[0-9]{5}$")]
     size_bytes: Annotated[int, Meta(ge=0)]
     sha256: Digest
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """A PostgreSQL cluster. `begins_in` to `ends_in` is the write-ahead log that the backup holds; what follows it
+    is stored segment by segment beside the backups of the dataset."""
+
+    system: Annotated[str, Meta(pattern=r"^[0-9]{1,20}$", description="The cluster's identifier.")]
+    major: Annotated[int, Meta(ge=13, le=99, description="Version of the server.")]
+    begins_in: Annotated[str, Meta(pattern=SEGMENT)]
+    ends_in: Annotated[str, Meta(pattern=SEGMENT)]
+    segment_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 30)]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +61,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tools: dict[str, str]
     how_to_restore: str
     keep_until: Aware | None = None
+    cluster: Cluster | None = None
 
     @property
     def prefix(self) -> str:

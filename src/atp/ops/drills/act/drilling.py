@@ -11,7 +11,8 @@ from atp.ops.backups.act.step import carry_out
 from atp.ops.backups.format.seal import Identity
 from atp.ops.drills.act.asking import fence_words
 from atp.ops.drills.act.keeping import Keep
-from atp.ops.drills.act.living import look
+from atp.ops.drills.act.kinds.choose import production_of
+from atp.ops.drills.act.kinds.shape import Production
 from atp.ops.drills.act.running import Ran, Run
 from atp.ops.drills.act.scratch import Scratch, scratch, sweep
 from atp.ops.drills.act.telling import Around, figures
@@ -105,9 +106,10 @@ def _drilled(
 ) -> Done:
     act, clock = record.act.id, hands.clock
     steps = plan(declared, asked.scenario, is_fenced=bool(fence), only=asked.only)
-    ran = Ran(clock.now(), look(declared.kind, declared.source))
+    production = production_of(declared)
+    ran = Ran(clock.now(), production.look())
     with scratch(declared.place, act=act, dataset=declared.dataset, clock=clock) as place:
-        run = _run(declared, asked, hands, place, fence, ran)
+        run = _run(declared, production, asked, hands, place, fence, ran)
         run.carry_out([step for step in steps if step.name != EVIDENCE], record=record)
     around = Around(
         number=number,
@@ -131,9 +133,18 @@ def _drilled(
     return found[1]
 
 
-def _run(declared: Declared, asked: Asked, hands: Hands, place: Scratch, fence: Sequence[str], ran: Ran) -> Run:
+def _run(
+    declared: Declared,
+    production: Production,
+    asked: Asked,
+    hands: Hands,
+    place: Scratch,
+    fence: Sequence[str],
+    ran: Ran,
+) -> Run:
     return Run(
         declared=declared,
+        production=production,
         scenario=asked.scenario,
         opened=hands.opened,
         identities=asked.identities,

@@ -9,9 +9,6 @@ from atp.ops.drills.evidence.figures import Answer
 from atp.ops.estate.declare.values import Check
 from atp.ops.estate.evidence.proofs import Aware, Seconds
 
-HEARTBEAT_TABLE = "atp_heartbeat"
-HEARTBEAT_FILE = ".atp-heartbeat"
-
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. `contents` is the inner manifest; `port` listens on the loopback outside of the fence."""

@@ -24,13 +24,14 @@ from atp.errors import (
 )
 from atp.limits import HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
 from atp.ops.backups.act import restoring
+from atp.ops.backups.act.kinds.choose import arrival_of
 from atp.ops.backups.act.listing import Listed, list_backups
 from atp.ops.backups.act.parts import read_parts
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
 from atp.ops.drills.act.asking import ask, listening
-from atp.ops.drills.act.living import Living, look
+from atp.ops.drills.act.kinds.shape import Living, Production
 from atp.ops.drills.act.questions import Found, Question
 from atp.ops.drills.act.scratch import Scratch
 from atp.ops.drills.declare import RECOVERY, Declared, withheld
@@ -79,6 +80,7 @@ class Run:
     `fence` is what starts a process behind it."""
 
     declared: Declared
+    production: Production
     scenario: Scenario
     opened: Callable[[str], Repository]
     identities: Sequence[Identity]
@@ -156,11 +158,12 @@ class Run:
 
     def _restore(self, record: Record) -> Data:
         manifest, repository = self.ran.manifest, self._repository
-        assert self.ran.listed is not None and manifest is not None and repository is not None
+        assert manifest is not None and repository is not None
         target = restoring.observe_target(self.scratch.copy, kind=manifest.kind, replace=None)
         restored = restoring.Restored(manifest.backup, str(target.place))
-        steps = restoring.plan(self.ran.listed, target)
-        one = restoring.Restore(repository, manifest, target, self.identities, _nothing, restored)
+        arrival = arrival_of(manifest)
+        steps = restoring.plan(manifest, target, arrival)
+        one = restoring.Restore(repository, manifest, target, arrival, self.identities, _nothing, restored)
         one.carry_out(steps, record=_Within(record, "restore"))
         self.ran.entries, self.ran.total_bytes = restored.entries, restored.total_bytes
         self._leg("restored")
@@ -196,7 +199,7 @@ class Run:
         return {"answers": len(found.answers), "fence": self.ran.fence}
 
     def _measure(self) -> Data:
-        self.ran.after = look(self.declared.kind, self.declared.source)
+        self.ran.after = self.production.look()
         if self.ran.found is not None and self.ran.manifest is not None:
             heartbeat = self.declared.heartbeat
             ledger = read_ledger(Path(heartbeat.ledger), until=self.ran.lost_at) if heartbeat else None

@@ -1,0 +1,59 @@
+"""What a kind of dataset has to say: a Capture makes the stream of a backup, an Arrival makes a dataset of it again."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from atp.ops.backups.act.step import Data, Step
+from atp.ops.backups.evidence import Made
+from atp.ops.backups.format.contents import ContentsReader, Database, Entry
+from atp.ops.backups.format.manifest import Cluster
+from atp.ops.backups.format.stream import Plain
+
+Doing = Mapping[str, Callable[[], Data | None]]
+Note = Callable[[Entry], object]
+
+
+class Capture(Protocol):
+    """One dataset on its way into one backup; for one run."""
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """What has to be done before anything is stored."""
+
+    @property
+    def doing(self) -> Doing:
+        """How, by the name of the step."""
+
+    def stream(self, made: Made, note: Note) -> Iterator[bytes]:
+        """The plain stream; `note` gets an entry for each member after its data, and `made` what is worth telling."""
+
+    @property
+    def consistent_at(self) -> datetime:
+        """Everything that was committed by then is in the stream; known when the stream has ended."""
+
+    @property
+    def database(self) -> Database | None:
+        """What a database held, where rows can be counted at rest."""
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """Of PostgreSQL: which write-ahead log the backup needs, and what follows it."""
+
+
+class Arrival(Protocol):
+    """One backup on its way back, decrypted but not trusted."""
+
+    def receive(self, plain: Plain, data: Path) -> int:
+        """Make what the stream says at `data`, which does not exist; how many members there were."""
+
+    def check(self, data: Path, contents: ContentsReader) -> int:
+        """Hold what was made against the list, from the disk; how many entries there are. TamperedError."""
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """What has to be done after that, before it gets its name."""
+
+    def doing(self, data: Path) -> Doing:
+        """How, by the name of the step."""
