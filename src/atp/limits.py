@@ -89,6 +89,9 @@ BACKUP_LINE_BYTES_MAX = 1024 * 1024  # about one file, in the list of what a bac
 BACKUP_PAX_BYTES_MAX = 1024 * 1024  # of the extended header of one file
 BACKUP_NAME_BYTES_MAX = 16 * 1024  # of the path of one file below its root: longer ones cannot be restored
 BACKUP_ORPHAN_SECONDS = 2 * 86_400  # after which a backup that nobody finished is removed
+POSTGRESQL_ASK_SECONDS = 3_600  # that one question to a server may take
+POSTGRESQL_ANSWER_BYTES_MAX = 8 * 1024 * 1024
+POSTGRESQL_START_SECONDS = 24 * 3_600  # that a server may take to replay its log
 BACKUP_WARNINGS_MAX = 20  # that are told one by one
 
 # Drills

@@ -18,6 +18,7 @@ from atp.verify.remember import default_memory
 
 _FOLDER = "spool"
 _DRILLS = "drills"
+_FOLLOWED = "followed"
 _NAME_CHARS = 16
 
 
@@ -62,6 +63,12 @@ def open_sink(server: str, client: Client | None, *, tell: Callable[[str], objec
 def drill_keep(dataset: str) -> Keep:
     """What this machine keeps of the drills of a dataset, below `$ATP_STATE_DIR` or its default."""
     return Keep(default_memory().directory / _DRILLS / dataset)
+
+
+def follow_room(dataset: str, source: str) -> Path:
+    """Where this machine receives the write-ahead log of a dataset, below `$ATP_STATE_DIR` or its default."""
+    name = f"{dataset}-{sha256(source.encode()).hexdigest()[:_NAME_CHARS]}"
+    return default_memory().directory / _FOLLOWED / name
 
 
 def machine_clock() -> Clock:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from atp.cli import follow
 from atp.cli.acting import Acting
 from atp.cli.output import Output, fields, safe, table
 from atp.cli.server import json_option
@@ -60,7 +61,7 @@ def run(desk: Desk, dataset: str) -> None:
         observed = making.observe(first, dataset=dataset, dead=place.dead, now=doing.clock.now())
         made = Made(making.new_backup_id(doing.clock))
         with counting("bytes") as moved:
-            capture = capture_of(declared, place=place, clock=doing.clock, moved=moved)
+            capture = capture_of(declared, place=place, clock=doing.clock, moved=moved, read=desk.address)
             one = making.Run(declared, observed, capture, repositories, place, doing.clock, moved, made)
             _record_run(doing, one, declared)
     for warning in made.warnings[:BACKUP_WARNINGS_MAX]:
@@ -280,6 +281,9 @@ def key(place: Path, is_json: bool) -> None:
     Output(is_json).answer({"recipient": recipient, "file": str(place)}, recipient)
 
 
+command.add_command(follow.command, "follow")
+
+
 def _made_document(made: Made, declared: Declared, first: Repository) -> dict[str, object]:
     assert made.manifest is not None
     return {
@@ -349,6 +353,8 @@ def _verified(dataset: str, one: Verified) -> dict[str, object]:
 
 def _verified_text(dataset: str, one: Verified) -> str:
     how = f"{one.entries:,} entries decrypted and compared" if one.entries is not None else "digests compared"
+    if one.following is not None:
+        how += f", {one.following:,} segments of the log that follows"
     lines = [f"{dataset} {one.backup}: {'FAILED' if one.faults else 'good'}, {size(one.stored_bytes)} read, {how}"]
     lines += [f"  fault: {safe(fault)}" for fault in one.faults]
     return "\n".join([*lines, *(f"  warning: {safe(warning)}" for warning in one.warnings)])

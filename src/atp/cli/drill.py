@@ -131,6 +131,7 @@ def run(
             keep=drill_keep(dataset),
             host=socket.gethostname(),
             opened=desk.open,
+            read=desk.address,
             sign=open_spool(desk.url, tell=desk.output.note).sign,
         )
         done = drilling.drill(declared, asked, hands)
@@ -283,7 +284,7 @@ def heartbeat(at: Drilling, dataset: str) -> None:
       atp drill heartbeat catalogue
     """
     declared = at.declared(dataset)
-    taken = beat(declared, production_of(declared), machine_clock())
+    taken = beat(declared, production_of(declared, read=at.desk.address), machine_clock())
     document = {"dataset": dataset, "id": taken.id, "at": taken.at, "taken_at": taken.taken_at}
     at.desk.output.answer(document, f"heartbeat {taken.id} of {dataset}")
 

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -54,12 +55,13 @@ def command(
     with closing(desk.open(name)) as opened:
         listed = find_backup(opened, dataset=dataset, backup=backup, at=instant(at))
         manifest = restoring.check_whole(listed)
-        target, arrival = restoring.observe_target(place, kind=manifest.kind, replace=replace), arrival_of(manifest)
+        target = restoring.observe_target(place, kind=manifest.kind, replace=replace)
+        arrival = arrival_of(manifest, repository=opened, identities=identities, at=instant(at))
         steps = restoring.plan(manifest, target, arrival)
         if is_dry:
             planned = {"backup": listed.backup, "repository": name, "plan": steps}
-            return desk.output.answer(planned, "\n".join(_plan_lines(listed, name, steps)))
-        for line in _plan_lines(listed, name, steps):
+            return desk.output.answer(planned, "\n".join(_plan_lines(listed, name, steps, arrival.reaches_to)))
+        for line in _plan_lines(listed, name, steps, arrival.reaches_to):
             desk.output.note(line)
         _confirm(is_sure)
         restored = restoring.Restored(listed.backup, str(target.place))
@@ -76,8 +78,8 @@ def command(
         ):
             one = restoring.Restore(opened, manifest, target, arrival, identities, moved, restored)
             one.carry_out(steps, record=record)
-    document: dict[str, object] = {"dataset": dataset, "consistent_at": manifest.consistent_at, "restored": restored}
-    return desk.output.answer(document, _text(dataset, listed, restored))
+    document: dict[str, object] = {"dataset": dataset, "consistent_at": arrival.reaches_to, "restored": restored}
+    return desk.output.answer(document, _text(dataset, listed, restored, arrival.reaches_to))
 
 
 def _confirm(is_sure: bool) -> None:
@@ -88,19 +90,18 @@ def _confirm(is_sure: bool) -> None:
     click.confirm("Go on?", abort=True, err=True)
 
 
-def _plan_lines(listed: Listed, repository: str, steps: list[Step]) -> list[str]:
-    reaches = day(listed.manifest.consistent_at) if listed.manifest else ""
-    lines = [f"backup {listed.backup} in {repository}, which reaches to {reaches}:"]
+def _plan_lines(listed: Listed, repository: str, steps: list[Step], reaches_to: datetime) -> list[str]:
+    lines = [f"backup {listed.backup} in {repository}, which reaches to {day(reaches_to)}:"]
     return lines + [f"  {number}. {safe(step.what)}" for number, step in enumerate(steps, start=1)]
 
 
-def _text(dataset: str, listed: Listed, restored: restoring.Restored) -> str:
+def _text(dataset: str, listed: Listed, restored: restoring.Restored, reaches_to: datetime) -> str:
     return fields(
         [
             ("restored", f"{dataset} from {listed.backup}"),
             ("to", restored.place),
             ("holds", f"{restored.entries:,} entries, {size(restored.total_bytes)}, every byte as it was backed up"),
-            ("reaches to", day(listed.manifest.consistent_at) if listed.manifest else ""),
+            ("reaches to", day(reaches_to)),
             ("before", ", ".join(restored.kept_as)),
         ]
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from atp.app.vaults import open_repository
+from atp.app.vaults import open_repository, read_secret
 from atp.cli.acting import Acting, acting
 from atp.cli.estate import file_option, read_estate
 from atp.cli.output import Output
@@ -20,7 +20,8 @@ from atp.ops.backups.declare import Declared, declared_backup
 from atp.ops.backups.evidence import event_of
 from atp.ops.backups.format.seal import Identity, parse_identities
 from atp.ops.declaration.durations import parse_instant
-from atp.ops.estate.declare.values import Estate
+from atp.ops.declaration.kinds import Reference
+from atp.ops.estate.declare.values import Estate, Source
 from atp.ports.repository import PROMISES, Repository
 
 IDENTITY_BYTES_MAX = 64 * 1024
@@ -55,6 +56,11 @@ class Desk:
         if only is not None:
             return [self.declared(only).dataset]
         return [name for name, dataset in self.estate.datasets.items() if dataset.backup is not None]
+
+    def address(self, source: Source) -> str:
+        """The address that a source names. It may hold a password."""
+        reference = Reference(env=source.env, file=source.file, command=source.command)
+        return read_secret(reference, "the source")
 
     def open(self, name: str) -> Repository:
         """The repository of this name; says so when it does not hold what the file promises."""

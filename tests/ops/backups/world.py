@@ -94,14 +94,15 @@ class World:
         listed = find_backup(self.repository, dataset="letters", backup=backup)
         target = restoring.observe_target(place, kind=self.kind, replace=replace)
         manifest = restoring.check_whole(listed)
-        arrival = arrival_of(manifest)
+        identities = parse_identities(identity or self.private)
+        arrival = arrival_of(manifest, repository=self.repository, identities=identities)
         steps = restoring.plan(manifest, target, arrival)
         one = restoring.Restore(
             self.repository,
             manifest,
             target,
             arrival,
-            parse_identities(identity or self.private),
+            identities,
             moved,
             restoring.Restored(listed.backup, str(place)),
         )

@@ -30,11 +30,13 @@ class Made:
 
 @dataclass(slots=True)
 class Verified:
-    """What was found. `faults` is empty when the backup can be believed, as far as it was looked at."""
+    """What was found. `faults` is empty when the backup can be believed, as far as it was looked at. `following`: how many
+    segments of a log follow it."""
 
     backup: str
     stored_bytes: int = 0
     entries: int | None = None
+    following: int | None = None
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     is_read_back: bool = False
@@ -61,6 +63,18 @@ def backup_done(made: Made, *, repository: str, error: str = "") -> dict[str, An
         "stored_bytes": manifest.stored_bytes,
         "entries": made.entries,
         "warnings": len(made.warnings),
+    }
+
+
+def backup_followed(backup: str, *, repository: str, reaches_to: datetime, segment: str) -> dict[str, Any]:
+    """`data` of `backup.done` for what was shipped after a backup."""
+    return {
+        "verdict": "pass",
+        "backup": backup,
+        "repository": repository,
+        "point_at": reaches_to.isoformat(),
+        "encrypted": True,
+        "segment": segment,
     }
 
 

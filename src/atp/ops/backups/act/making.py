@@ -153,6 +153,7 @@ class Run:
             source=self.declared.source_words,
             consistent_at=self.capture.consistent_at,
             database=self.capture.database,
+            names=self.capture.names,
         )
 
     def _lock(self) -> Data:

@@ -28,6 +28,13 @@ class Database(msgspec.Struct, frozen=True):
     schema_sha256: str
 
 
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a PostgreSQL cluster: whom questions are asked as, and where."""
+
+    superuser: str
+    database: str
+
+
 class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the list is about; `source` is where the data was."""
 
@@ -37,6 +44,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str
     consistent_at: Annotated[datetime, Meta(tz=True)]
     database: Database | None = None
+    names: Names | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -7,6 +7,7 @@ import msgspec
 
 from atp.merkle.keys import VerifierKey
 from atp.ops.act import Person
+from atp.ops.backups.act.kinds.choose import ReadAddress
 from atp.ops.backups.act.step import carry_out
 from atp.ops.backups.format.seal import Identity
 from atp.ops.drills.act.asking import fence_words
@@ -31,7 +32,8 @@ WHOSE = "the key of this machine, as the beginning of its spool names it; not th
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at hand."""
+    """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at
+    hand, `read` gives the address that a reference means."""
 
     by: Person
     sink: Sink
@@ -40,6 +42,7 @@ class Hands:
     host: str
     opened: Callable[[str], Repository]
     sign: Callable[[Statement], tuple[bytes, VerifierKey]]
+    read: ReadAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def _drilled(
 ) -> Done:
     act, clock = record.act.id, hands.clock
     steps = plan(declared, asked.scenario, is_fenced=bool(fence), only=asked.only)
-    production = production_of(declared)
+    production = production_of(declared, read=hands.read)
     ran = Ran(clock.now(), production.look())
     with scratch(declared.place, act=act, dataset=declared.dataset, clock=clock) as place:
         run = _run(declared, production, asked, hands, place, fence, ran)

@@ -65,6 +65,7 @@ class Ran:
     total_bytes: int = 0
     legs: dict[str, float] = field(default_factory=dict)
     found: Found | None = None
+    reaches_to: datetime | None = None
     recovered: Recovered | None = None
     fence: str = NOT_ASKED
 
@@ -161,10 +162,11 @@ class Run:
         assert manifest is not None and repository is not None
         target = restoring.observe_target(self.scratch.copy, kind=manifest.kind, replace=None)
         restored = restoring.Restored(manifest.backup, str(target.place))
-        arrival = arrival_of(manifest)
+        arrival = arrival_of(manifest, repository=repository, identities=self.identities)
         steps = restoring.plan(manifest, target, arrival)
         one = restoring.Restore(repository, manifest, target, arrival, self.identities, _nothing, restored)
         one.carry_out(steps, record=_Within(record, "restore"))
+        self.ran.reaches_to = arrival.reaches_to
         self.ran.entries, self.ran.total_bytes = restored.entries, restored.total_bytes
         self._leg("restored")
         return {"entries": restored.entries, "total_bytes": restored.total_bytes}
@@ -204,7 +206,8 @@ class Run:
             heartbeat = self.declared.heartbeat
             ledger = read_ledger(Path(heartbeat.ledger), until=self.ran.lost_at) if heartbeat else None
             beats = [Beat(name, at, at) for name, at in self.ran.found.beats]
-            self.ran.recovered = Recovered(beats, self.ran.manifest.consistent_at, ledger)
+            assert self.ran.reaches_to is not None, "it was restored"
+            self.ran.recovered = Recovered(beats, self.ran.reaches_to, ledger)
         return {"legs": {name: round(seconds, 3) for name, seconds in self.ran.legs.items()}}
 
     def _remove(self) -> Data:

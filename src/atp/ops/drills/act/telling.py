@@ -76,7 +76,7 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         acknowledged=acknowledged(ran.recovered) if ran.recovered else None,
         source=source,
         manifest_sha256=ran.listed.manifest_sha256 if ran.listed else "",
-        point_at=manifest.consistent_at if manifest else None,
+        point_at=ran.reaches_to or (manifest.consistent_at if manifest else None),
         entries=ran.entries,
         total_bytes=ran.total_bytes,
         period_seconds=declared.period / timedelta(seconds=1),

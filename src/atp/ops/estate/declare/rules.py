@@ -1,5 +1,6 @@
 """What cannot be meant: values that are well formed one by one and contradict each other."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
@@ -84,9 +85,9 @@ def check_dataset(dataset: Dataset) -> Iterator[Contradiction]:
         yield Contradiction("retention", "copies are gone before the next is made", "longer than backup.schedule")
     if backup and backup.repository in backup.copies_in:
         yield Contradiction("backup.copies_in", "it names the repository itself", "name others, or leave it out")
-    if backup and backup.continuous and dataset.kind not in (*_DATABASES, "trail"):
+    if backup and backup.continuous and dataset.kind not in ("postgresql", "trail"):
         yield Contradiction("backup.continuous", f"{dataset.kind} ship no changes", "false, and a shorter schedule")
-    if dataset.kind == "postgresql" and source.place is not None and "://" not in source.place:
+    if dataset.kind == "postgresql" and source.place is not None and not re.search("://|^[a-z_]+ *=", source.place):
         yield Contradiction(
             "source.place", "it is no address of a database", "postgresql://HOST/DATABASE, or env: NAME"
         )
@@ -127,8 +128,6 @@ def check_estate(estate: Estate) -> Iterator[Contradiction]:
 
 def _beating(dataset: Dataset, heartbeat: Heartbeat) -> Iterator[Contradiction]:
     place = dataset.source.place
-    if dataset.kind not in ("sqlite", *_TREES):
-        yield Contradiction("drill.heartbeat", f"a dataset of kind {dataset.kind} takes none yet", "remove it")
     if not heartbeat.ledger.startswith("/"):
         yield Contradiction("drill.heartbeat.ledger", "it is no absolute path", "for example /var/lib/atp/ledger")
     if place is not None and f"{heartbeat.ledger}/".startswith(f"{place.rstrip('/')}/"):

@@ -1,24 +1,56 @@
 """Which kind of dataset is captured and received by whom."""
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
 from atp.ops.backups.act.kinds.files import FilesArrival, FilesCapture
+from atp.ops.backups.act.kinds.postgresql.arrival import PostgresqlArrival
+from atp.ops.backups.act.kinds.postgresql.capture import PostgresqlCapture
+from atp.ops.backups.act.kinds.postgresql.connection import Connection, parse_connection
 from atp.ops.backups.act.kinds.shape import Arrival, Capture
 from atp.ops.backups.act.kinds.sqlite import SqliteArrival, SqliteCapture
 from atp.ops.backups.act.parts import Moved
 from atp.ops.backups.act.workplace import Workplace
 from atp.ops.backups.declare import Declared
 from atp.ops.backups.format.manifest import Manifest
+from atp.ops.backups.format.seal import Identity
+from atp.ops.estate.declare.values import Source
 from atp.ports.clock import Clock
+from atp.ports.repository import Repository
 
 _COPY = "database"
 
 
-def capture_of(declared: Declared, *, place: Workplace, clock: Clock, moved: Moved) -> Capture:
-    """What makes the stream of a run. Pure: nothing is touched yet."""
+ReadAddress = Callable[[Source], str]
+
+
+def capture_of(
+    declared: Declared, *, place: Workplace, clock: Clock, moved: Moved, read: ReadAddress | None = None
+) -> Capture:
+    """What makes the stream of a run; nothing is touched yet. `read` gives the address that a reference means."""
+    if declared.kind == "postgresql":
+        return PostgresqlCapture(connection_of(declared.address, read), moved)
     if declared.kind == "sqlite":
         return SqliteCapture(declared.path, place.folder / _COPY, clock, moved)
     return FilesCapture(declared.path, clock, moved)
 
 
-def arrival_of(manifest: Manifest) -> Arrival:
-    """What makes a dataset of a backup again. Pure."""
-    return SqliteArrival() if manifest.kind == "sqlite" else FilesArrival()
+def connection_of(address: Source | None, read: ReadAddress | None) -> Connection:
+    """Where the server of a dataset is. InvalidError when that is no address."""
+    assert address is not None and read is not None, "it has an address, by its kind"
+    return parse_connection(address.place or read(address))
+
+
+def arrival_of(
+    manifest: Manifest, *, repository: Repository, identities: Sequence[Identity], at: datetime | None = None
+) -> Arrival:
+    """What makes a dataset of a backup again. `at`: as it was then, where the kind can do that.
+
+    TamperedError or MissingError when what has to follow the backup is not there.
+    """
+    if manifest.kind == "postgresql":
+        arrival = PostgresqlArrival(repository, manifest, identities, at)
+        arrival.prepare()
+        return arrival
+    reaches_to = manifest.consistent_at
+    return SqliteArrival(reaches_to) if manifest.kind == "sqlite" else FilesArrival(reaches_to)

@@ -10,7 +10,7 @@ from atp.ops.backups.act.parts import Moved
 from atp.ops.backups.act.step import Step
 from atp.ops.backups.evidence import Made
 from atp.ops.backups.format.checking import check_tree
-from atp.ops.backups.format.contents import ContentsReader, Database
+from atp.ops.backups.format.contents import ContentsReader, Database, Names
 from atp.ops.backups.format.manifest import Cluster
 from atp.ops.backups.format.stream import Plain
 from atp.ops.backups.format.tree import Packed, pack
@@ -28,6 +28,7 @@ class FilesCapture:
     steps: Sequence[Step] = ()
     doing: Doing = field(default_factory=dict)
     database: Database | None = None
+    names: Names | None = None
     cluster: Cluster | None = None
     _began_at: datetime | None = None
 
@@ -51,20 +52,31 @@ class FilesCapture:
 class FilesArrival:
     """See Arrival."""
 
+    reaches_to: datetime
     steps: Sequence[Step] = ()
 
     def receive(self, plain: Plain, data: Path) -> int:
         """See Arrival."""
-        data.mkdir(mode=0o700)
-        return unpack(plain, data, moved=_nothing)
+        return receive_tree(plain, data)
 
     def check(self, data: Path, contents: ContentsReader) -> int:
         """See Arrival."""
-        return check_tree(data, contents.entries(), moved=_nothing)
+        return check_listed(data, contents)
 
     def doing(self, data: Path) -> Doing:
         """See Arrival."""
         return {}
+
+
+def receive_tree(plain: Plain, data: Path) -> int:
+    """Make the directory that an archive says; how many members there were."""
+    data.mkdir(mode=0o700)
+    return unpack(plain, data, moved=_nothing)
+
+
+def check_listed(data: Path, contents: ContentsReader) -> int:
+    """Hold a directory against a list; how many entries there are. TamperedError."""
+    return check_tree(data, contents.entries(), moved=_nothing)
 
 
 def _nothing(_: int) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from atp.ops.backups.act.step import Data, Step
 from atp.ops.backups.evidence import Made
-from atp.ops.backups.format.contents import ContentsReader, Database, Entry
+from atp.ops.backups.format.contents import ContentsReader, Database, Entry, Names
 from atp.ops.backups.format.manifest import Cluster
 from atp.ops.backups.format.stream import Plain
 
@@ -38,6 +38,10 @@ class Capture(Protocol):
         """What a database held, where rows can be counted at rest."""
 
     @property
+    def names(self) -> Names | None:
+        """Of PostgreSQL: whom a restored copy is asked as."""
+
+    @property
     def cluster(self) -> Cluster | None:
         """Of PostgreSQL: which write-ahead log the backup needs, and what follows it."""
 
@@ -50,6 +54,10 @@ class Arrival(Protocol):
 
     def check(self, data: Path, contents: ContentsReader) -> int:
         """Hold what was made against the list, from the disk; how many entries there are. TamperedError."""
+
+    @property
+    def reaches_to(self) -> datetime:
+        """Everything that was committed by then is in what comes of it."""
 
     @property
     def steps(self) -> Sequence[Step]:

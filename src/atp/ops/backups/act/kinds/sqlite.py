@@ -14,7 +14,7 @@ from atp.ops.backups.act.parts import Moved
 from atp.ops.backups.act.step import Data, Step
 from atp.ops.backups.evidence import Made
 from atp.ops.backups.format.checking import file_sha256
-from atp.ops.backups.format.contents import ContentsReader, Database, Entry, path_text
+from atp.ops.backups.format.contents import ContentsReader, Database, Entry, Names, path_text
 from atp.ops.backups.format.database import Copied, check_database, copy_database
 from atp.ops.backups.format.manifest import Cluster
 from atp.ops.backups.format.stream import Plain
@@ -31,6 +31,7 @@ class SqliteCapture:
     copy: Path
     clock: Clock
     moved: Moved
+    names: Names | None = None
     cluster: Cluster | None = None
     _copied: Copied | None = None
     _began_at: datetime | None = None
@@ -92,6 +93,7 @@ class SqliteCapture:
 class SqliteArrival:
     """See Arrival."""
 
+    reaches_to: datetime
     steps: Sequence[Step] = ()
 
     def receive(self, plain: Plain, data: Path) -> int:

@@ -1,17 +1,25 @@
 """Which kind of dataset is looked at and asked by whom."""
 
+from pathlib import Path
+
+from atp.ops.backups.act.kinds.choose import ReadAddress, connection_of
 from atp.ops.drills.act.kinds.files import FilesCopy, FilesProduction
+from atp.ops.drills.act.kinds.postgresql import PostgresqlCopy, PostgresqlProduction
 from atp.ops.drills.act.kinds.shape import Copy, Production
 from atp.ops.drills.act.kinds.sqlite import SqliteCopy, SqliteProduction
 from atp.ops.drills.act.questions import Question
 from atp.ops.drills.declare import Declared
 
 
-def production_of(declared: Declared) -> Production:
-    """The living dataset. Pure."""
+def production_of(declared: Declared, *, read: ReadAddress | None = None) -> Production:
+    """The living dataset; `read` gives the address that a reference means."""
+    if declared.kind == "postgresql":
+        return PostgresqlProduction(connection_of(declared.address, read))
     return SqliteProduction(declared.path) if declared.kind == "sqlite" else FilesProduction(declared.path)
 
 
 def copy_of(question: Question) -> Copy:
     """What was restored. Pure."""
+    if question.kind == "postgresql":
+        return PostgresqlCopy(question.place, Path(question.contents))
     return SqliteCopy(question.place) if question.kind == "sqlite" else FilesCopy(question.place)

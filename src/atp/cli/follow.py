@@ -1,0 +1,116 @@
+"""`atp backup follow`: ship what a dataset writes between two backups, for as long as the command runs."""
+
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, closing, suppress
+from datetime import datetime, timedelta
+from types import FrameType
+
+import click
+
+from atp.app.machine import follow_room
+from atp.cli.acting import Acting
+from atp.cli.output import safe
+from atp.cli.vault import Desk, at_desk, day, tell
+from atp.errors import InvalidError, MissingError
+from atp.ops.backups.act.kinds.choose import connection_of
+from atp.ops.backups.act.kinds.postgresql.following import Following
+from atp.ops.backups.act.listing import find_backup
+from atp.ops.backups.declare import Declared
+from atp.ops.backups.evidence import backup_followed
+from atp.ops.declaration.durations import parse_duration
+from atp.ops.estate.evidence.proofs import BACKUP_DONE
+from atp.ports.repository import Repository
+
+_WITHIN = timedelta(seconds=60)
+_TELL_SECONDS = 300.0
+
+
+@click.command()
+@click.argument("dataset")
+@click.option("--within", help="The longest that a commit may wait.  [default: half of the RPO, at most 1min]")
+@at_desk
+def command(desk: Desk, dataset: str, within: str | None) -> None:
+    """Follow DATASET, a PostgreSQL server: receive its write-ahead log as it is written, encrypt, store and lock it.
+
+    Between two backups any moment can be restored then. Run it under a supervisor, on another machine than the server;
+    SIGTERM ends it. When it was away, a replication slot has kept what it missed: watch the disk of the server.
+
+    \b
+    Example:
+      atp backup follow ledger --within 30s
+    """
+    declared = desk.declared(dataset)
+    if declared.kind != "postgresql" or not declared.is_continuous:
+        raise InvalidError(
+            f"could not follow {dataset!r}: it is not declared to be shipped continuously",
+            hint=f"edit estate.yaml: datasets.{dataset}: {{kind: postgresql, backup: {{continuous: true}}}}",
+        )
+    limit = parse_duration(within) if within else _within(desk.estate.datasets[dataset].rpo)
+    over = list[int]()
+
+    def end(number: int, _: FrameType | None) -> None:
+        over.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    with desk.acting() as doing, ExitStack() as stack:
+        names = dict.fromkeys((declared.repository, *declared.copies_in))
+        repositories = {name: stack.enter_context(closing(desk.open(name))) for name in names}
+        teller = _Teller(desk, doing, declared, repositories)
+        following = Following(
+            dataset=dataset,
+            connection=connection_of(declared.address, desk.address),
+            repositories=repositories,
+            recipients=declared.recipients,
+            retention=declared.retention,
+            room=follow_room(dataset, declared.source_words),
+            clock=doing.clock,
+            within=limit,
+            shipped=teller.shipped,
+            trouble=teller.trouble,
+        )
+        desk.output.note(f"following {dataset}: a commit waits at most {limit.total_seconds():g} s")
+        with doing.recorded("backup", "follow", resource=dataset, data={"repositories": list(repositories)}):
+            following.run(is_over=lambda: bool(over))
+        teller.end()
+    desk.output.answer(
+        {"dataset": dataset, "reaches_to": teller.reaches_to}, f"ended; it reaches to {day(teller.reaches_to)}"
+    )
+
+
+class _Teller:
+    """Says on the terminal what was shipped, and in the trail how far that reaches, once in five minutes."""
+
+    def __init__(self, desk: Desk, doing: Acting, declared: Declared, repositories: Mapping[str, Repository]) -> None:
+        self.reaches_to: datetime | None = None
+        self._desk, self._doing, self._declared, self._repositories = desk, doing, declared, repositories
+        self._segment = ""
+        self._told_at = 0.0
+
+    def shipped(self, segment: str, covers_until: datetime) -> None:
+        """One segment is in every repository."""
+        self._segment, self.reaches_to = segment, covers_until
+        self._desk.output.note(f"{segment} reaches to {day(covers_until)}")
+        if time.monotonic() - self._told_at > _TELL_SECONDS:
+            self.end()
+
+    def trouble(self, words: str) -> None:
+        """Something does not work; it is tried again."""
+        self._desk.output.note(f"warning: {safe(words)}")
+
+    def end(self) -> None:
+        """Write down how far it reaches now, for each repository that has a backup to begin from."""
+        if self.reaches_to is None:
+            return
+        self._told_at, dataset = time.monotonic(), self._declared.dataset
+        for name, repository in self._repositories.items():
+            with suppress(MissingError):
+                backup = find_backup(repository, dataset=dataset).backup
+                data = backup_followed(backup, repository=name, reaches_to=self.reaches_to, segment=self._segment)
+                tell(self._doing, BACKUP_DONE, data, dataset=dataset)
+
+
+def _within(rpo: timedelta | None) -> timedelta:
+    return min(rpo / 2, _WITHIN) if rpo else _WITHIN

@@ -1,0 +1,177 @@
+"""A cluster on its way back: its files, the write-ahead log that follows, and a recovery to the end or to a moment.
+
+What gets its name is a cluster that was recovered, asked whether it was, and shut down cleanly.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
+from atp.limits import REPOSITORY_CHUNK_BYTES
+from atp.ops.backups.act.kinds.files import check_listed, receive_tree
+from atp.ops.backups.act.kinds.postgresql.instance import Instance, restore_command, running
+from atp.ops.backups.act.kinds.postgresql.segments import Shipped, list_shipped, needed, reaches_to, wal_prefix
+from atp.ops.backups.act.kinds.shape import Doing
+from atp.ops.backups.act.step import Data, Step
+from atp.ops.backups.format.contents import ContentsReader, Names
+from atp.ops.backups.format.manifest import Manifest
+from atp.ops.backups.format.seal import Identity, unsealed
+from atp.ops.backups.format.stream import Plain
+from atp.ports.repository import Repository
+
+_LAST = re.compile(r"last completed transaction was at log time (\S+ \S+ \S+)")
+_USED = re.compile(r'restored log file "([0-9A-F]{24})"')
+_BEYOND = "recovery ended before configured recovery target was reached"
+
+
+@dataclass(slots=True)
+class PostgresqlArrival:
+    """See Arrival. `at`: all that was committed by then and nothing later; None: as far as the log reaches."""
+
+    repository: Repository
+    manifest: Manifest
+    identities: Sequence[Identity]
+    at: datetime | None = None
+    _names: Names | None = None
+    _following: tuple[Shipped, ...] = ()
+
+    def prepare(self) -> None:
+        """Find the log that follows, before anything is fetched. TamperedError when it has a hole before the moment,
+        MissingError when it does not reach that far."""
+        assert self.manifest.cluster is not None, "backups of this kind say what log they need"
+        listed = list_shipped(self.repository, wal_prefix(self.manifest.dataset, self.manifest.cluster.system))
+        self._following = tuple(needed(listed, self.manifest.cluster, at=self.at))
+
+    @property
+    def reaches_to(self) -> datetime:
+        """See Arrival."""
+        reach = reaches_to(self._following, self.manifest.consistent_at)
+        return reach if self.at is None else min(self.at, reach)
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """See Arrival."""
+        to = f"to {self.at:%Y-%m-%d %H:%M:%S.%fZ}" if self.at else "as far as it reaches"
+        stored = sum(one.size_bytes for one in self._following)
+        return [
+            Step("log", f"decrypt {len(self._following):,} segments of the write-ahead log, {stored:,} stored bytes"),
+            Step("recover", f"recover {to} with a server of our own behind a fence, and shut it down"),
+        ]
+
+    def receive(self, plain: Plain, data: Path) -> int:
+        """See Arrival."""
+        return receive_tree(plain, data)
+
+    def check(self, data: Path, contents: ContentsReader) -> int:
+        """See Arrival."""
+        self._names = contents.head.names
+        return check_listed(data, contents)
+
+    def doing(self, data: Path) -> Doing:
+        """See Arrival."""
+        return {"log": lambda: self._fetch(_beside(data)), "recover": lambda: self._recover(data)}
+
+    def _fetch(self, folder: Path) -> Data:
+        folder.mkdir(mode=0o700)
+        for one in self._following:
+            fetch_segment(self.repository, one, self.identities, folder / one.segment)
+        return {"segments": len(self._following)}
+
+    def _recover(self, data: Path) -> Data:
+        if self._names is None:
+            raise MalformedError("could not recover the cluster: its backup does not say whom to ask it as")
+        target = {"recovery_target_time": f"{self.at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f+00}"} if self.at else {}
+        try:
+            return self._run(data, self._names, target)
+        except MalformedError as error:
+            if not target or _BEYOND not in str(error):
+                raise
+            # The log reaches to the moment (`prepare`), and nothing in it is later: its end is the moment.
+            return self._run(data, self._names, {})
+
+    def _run(self, data: Path, names: Names, target: dict[str, str]) -> Data:
+        (data / "recovery.signal").touch()
+        settings = {"restore_command": restore_command(_beside(data)), "recovery_target_action": "promote", **target}
+        with running(data, names, settings=settings) as server:
+            if not target:
+                self._check_end(server)
+            return _told(server)
+
+    def _check_end(self, server: Instance) -> None:
+        """A server ends its recovery where the log is broken, and is content: the last segment has to be used."""
+        last = self._following[-1].segment if self._following else ""
+        if last and f'restored log file "{last}"' not in server.said:
+            used = _USED.findall(server.said)
+            raise TamperedError(
+                f"could not recover as far as the log is there: it broke off in {used[-1] if used else 'the backup'},"
+                f" and {last} was not reached",
+                hint="--at an earlier moment",
+            )
+
+
+def check_following(repository: Repository, manifest: Manifest, identities: Sequence[Identity]) -> int:
+    """Read every segment that follows a backup, with keys decrypted too; how many there are. TamperedError or
+    MissingError names the first that is not there, or not what was stored. Bounded memory, no disk."""
+    assert manifest.cluster is not None, "backups of this kind say what log they need"
+    listed = list_shipped(repository, wal_prefix(manifest.dataset, manifest.cluster.system))
+    following = needed(listed, manifest.cluster, at=None)
+    for one in following:
+        for _ in read_segment(repository, one, identities):
+            pass
+    return len(following)
+
+
+def fetch_segment(repository: Repository, one: Shipped, identities: Sequence[Identity], into: Path) -> None:
+    """Decrypt one segment to a new file. UnavailableError when the disk refuses; else see `read_segment`."""
+    try:
+        with into.open("xb") as file:
+            for chunk in read_segment(repository, one, identities):
+                file.write(chunk)
+    except OSError as error:
+        raise UnavailableError(f"could not write {into}: {error.strerror}", hint="make room there") from None
+
+
+def read_segment(repository: Repository, one: Shipped, identities: Sequence[Identity]) -> Iterator[bytes]:
+    """The bytes of a segment, without a key those that are stored. TamperedError, at the end at the latest, when they
+    are not what was stored, MissingError when it is gone."""
+    what, digest = f"could not read {one.segment} of the write-ahead log", sha256()
+
+    def stored() -> Iterator[bytes]:
+        for chunk in repository.read(one.name):
+            digest.update(chunk)
+            yield chunk
+
+    try:
+        if identities:
+            with unsealed(stored(), identities=identities) as plain:
+                while chunk := plain.read(REPOSITORY_CHUNK_BYTES):
+                    yield chunk
+        else:
+            yield from stored()
+    except MissingError:
+        raise MissingError(f"{what}: it is gone", hint="an earlier --at, or another repository") from None
+    except TamperedError:
+        raise _not_stored(what) from None
+    if digest.hexdigest() != one.sha256:
+        raise _not_stored(what)
+
+
+def _not_stored(what: str) -> TamperedError:
+    return TamperedError(
+        f"{what}: its bytes are not those that were stored", hint="an earlier --at, or another repository"
+    )
+
+
+def _told(server: Instance) -> Data:
+    """What the recovery said of itself."""
+    last = _LAST.findall(server.said)
+    ((timeline, place),) = server.ask("SELECT timeline_id, redo_lsn FROM pg_control_checkpoint()")
+    return {"last_transaction_at": last[-1] if last else None, "timeline": int(timeline), "redo": place}
+
+
+def _beside(data: Path) -> Path:
+    return data.with_name("wal")

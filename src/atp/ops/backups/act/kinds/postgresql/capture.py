@@ -1,0 +1,199 @@
+"""A base backup: `pg_basebackup` streams it, and on its way it becomes members of our archive, each with its digest.
+
+The write-ahead log that makes it consistent is in it (`--wal-method=fetch`), so that a backup alone can be restored.
+"""
+
+import subprocess
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from tempfile import TemporaryFile
+from typing import IO, Annotated
+
+import msgspec
+from msgspec import Meta
+
+from atp.errors import InvalidError, TamperedError, UnavailableError
+from atp.limits import BACKUP_LINE_BYTES_MAX, REPOSITORY_CHUNK_BYTES
+from atp.ops.backups.act.kinds.postgresql.connection import Connection
+from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, query
+from atp.ops.backups.act.kinds.shape import Doing, Note
+from atp.ops.backups.act.parts import Moved
+from atp.ops.backups.act.step import Data, Step
+from atp.ops.backups.evidence import Made
+from atp.ops.backups.format.archive import END, header, padding
+from atp.ops.backups.format.contents import Database, Entry, EntryKind, Names, path_text
+from atp.ops.backups.format.manifest import Cluster
+
+_KINDS: dict[bytes, EntryKind] = {tarfile.REGTYPE: "file", tarfile.DIRTYPE: "directory", tarfile.SYMTYPE: "symlink"}
+_MANIFEST, _MANIFEST_BYTES_MAX = "backup_manifest", 1 << 28
+_SQL = """\
+SELECT (SELECT system_identifier FROM pg_control_system()), current_setting('server_version_num')::int / 10000,
+  (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'),
+  (SELECT rolname FROM pg_roles WHERE oid = 10), current_database(),
+  (SELECT count(*) FROM pg_tablespace WHERE oid NOT IN (1663, 1664))
+"""
+
+
+class _Range(msgspec.Struct, frozen=True, rename="pascal"):
+    timeline: Annotated[int, Meta(ge=1)]
+    start: Annotated[str, Meta(pattern=r"^[0-9A-F]+/[0-9A-F]+$")] = msgspec.field(name="Start-LSN")
+    end: Annotated[str, Meta(pattern=r"^[0-9A-F]+/[0-9A-F]+$")] = msgspec.field(name="End-LSN")
+
+
+class _BackupManifest(msgspec.Struct, frozen=True):
+    """As far as it is needed: https://www.postgresql.org/docs/current/backup-manifest-format.html"""
+
+    ranges: Annotated[tuple[_Range, ...], Meta(min_length=1)] = msgspec.field(name="WAL-Ranges")
+
+
+@dataclass(slots=True)
+class PostgresqlCapture:
+    """See Capture. The moment is that at which the base backup ended, by the clock of the server."""
+
+    connection: Connection
+    moved: Moved
+    database: Database | None = None
+    cluster: Cluster | None = None
+    names: Names | None = None
+    _ended_at: datetime | None = None
+    _system: str = ""
+    _major: int = 0
+    _segment_bytes: int = 0
+    _kept: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """See Capture."""
+        return [Step("ask", f"ask the server at {self.connection.address} what it is")]
+
+    @property
+    def doing(self) -> Doing:
+        """See Capture."""
+        return {"ask": self._ask}
+
+    @property
+    def consistent_at(self) -> datetime:
+        """See Capture."""
+        assert self._ended_at is not None, "the stream has ended"
+        return self._ended_at
+
+    def _ask(self) -> Data:
+        ((self._system, major, segment_bytes, superuser, database, tablespaces),) = query(
+            _SQL, connection=self.connection
+        )
+        if tablespaces != "0":
+            raise InvalidError(
+                "could not back up the cluster: it has tablespaces of its own, which one stream cannot hold",
+                hint="ALTER TABLE ... SET TABLESPACE pg_default",
+            )
+        self._major, self._segment_bytes = int(major), int(segment_bytes)
+        self.names = Names(superuser=superuser, database=database)
+        return {"system": self._system, "version": self._major, "address": self.connection.address}
+
+    def stream(self, made: Made, note: Note) -> Iterator[bytes]:
+        """See Capture. UnavailableError in the words of the program when the server does not give all of it."""
+        words = [find_program("pg_basebackup"), "-D", "-", "-F", "tar", "-X", "fetch", "-c", "fast", "--no-password"]
+        words += ["--manifest-checksums=SHA256"]
+        with TemporaryFile() as said:
+            source = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=said, env=environment(self.connection))
+            try:
+                assert source.stdout is not None
+                yield from self._members(source.stdout, made, note)
+                ended = source.wait()
+            except (tarfile.TarError, EOFError, OSError) as error:
+                raise self._failed(source, said, str(error)) from None
+            finally:
+                source.kill()
+                source.wait()
+            if ended != 0:
+                raise self._failed(source, said, "")
+        self._ended_at = self._now()
+        self.cluster = self._cluster()
+        yield END
+
+    def _members(self, source: IO[bytes], made: Made, note: Note) -> Iterator[bytes]:
+        with tarfile.open(fileobj=source, mode="r|", bufsize=REPOSITORY_CHUNK_BYTES) as archive:
+            root = Entry(path=".", kind="directory", mode=0o700, mtime_ns=0, uid=0, gid=0)
+            for info in archive:
+                if root.mtime_ns == 0:
+                    root = msgspec.structs.replace(
+                        root, mtime_ns=info.mtime * 1_000_000_000, uid=info.uid, gid=info.gid
+                    )
+                    yield header(root, {})
+                    note(root)
+                    made.entries += 1
+                yield from self._member(archive, info, made, note)
+        while source.read(REPOSITORY_CHUNK_BYTES):
+            pass  # the archive's padding: the program writes until it has nothing more
+
+    def _member(self, archive: tarfile.TarFile, info: tarfile.TarInfo, made: Made, note: Note) -> Iterator[bytes]:
+        entry = _entry(info)
+        yield header(entry, {})
+        digest, kept = sha256(), bytearray()
+        file = archive.extractfile(info) if entry.kind == "file" else None
+        while file is not None and (chunk := file.read(REPOSITORY_CHUNK_BYTES)):
+            digest.update(chunk)
+            self.moved(len(chunk))
+            if info.name == _MANIFEST:
+                kept += chunk
+            yield chunk
+        yield padding(entry.size_bytes)
+        if info.name == _MANIFEST:
+            self._kept[_MANIFEST] = bytes(kept)
+        made.entries, made.total_bytes = made.entries + 1, made.total_bytes + entry.size_bytes
+        note(msgspec.structs.replace(entry, sha256=digest.hexdigest()) if file is not None else entry)
+
+    def _cluster(self) -> Cluster:
+        """What the server's own manifest says of the log that is needed."""
+        try:
+            found = msgspec.json.decode(self._kept[_MANIFEST], type=_BackupManifest)
+        except (KeyError, msgspec.MsgspecError) as error:
+            raise TamperedError(f"could not read the manifest of the base backup: {error}") from None
+        last = found.ranges[-1]
+        return Cluster(
+            system=self._system,
+            major=self._major,
+            begins_in=_segment(found.ranges[0].timeline, found.ranges[0].start, self._segment_bytes),
+            ends_in=_segment(last.timeline, last.end, self._segment_bytes, is_end=True),
+            segment_bytes=self._segment_bytes,
+        )
+
+    def _now(self) -> datetime:
+        ((seconds,),) = query("SELECT extract(epoch FROM clock_timestamp())", connection=self.connection)
+        return datetime.fromtimestamp(0, UTC) + timedelta(seconds=float(seconds))
+
+    def _failed(self, source: "subprocess.Popen[bytes]", said: IO[bytes], reason: str) -> UnavailableError:
+        source.kill()
+        source.wait()
+        said.seek(0)
+        words = said.read(BACKUP_LINE_BYTES_MAX)
+        return UnavailableError(
+            f"could not back up the cluster: {last_words(words) if words.strip() else reason}",
+            hint="the role has to have REPLICATION, and pg_hba.conf has to let it",
+        )
+
+
+def _entry(info: tarfile.TarInfo) -> Entry:
+    kind = _KINDS.get(info.type)
+    if kind is None:
+        raise InvalidError(f"could not back up {info.name[:200]!r}: it is of type {info.type!r}")
+    return Entry(
+        path=path_text(info.name.rstrip("/").removeprefix("./").encode("utf-8", "surrogateescape")),
+        kind=kind,
+        mode=info.mode & 0o7777,
+        mtime_ns=int(info.mtime) * 1_000_000_000,
+        uid=info.uid,
+        gid=info.gid,
+        size_bytes=info.size if kind == "file" else 0,
+        target=path_text(info.linkname.encode("utf-8", "surrogateescape")) if kind == "symlink" else "",
+    )
+
+
+def _segment(timeline: int, lsn: str, segment_bytes: int, *, is_end: bool = False) -> str:
+    """The name of the segment that holds a place in the log; the end of one belongs to it."""
+    high, low = (int(part, 16) for part in lsn.split("/"))
+    number, logs = ((high << 32) + low - is_end) // segment_bytes, (1 << 32) // segment_bytes
+    return f"{timeline:08X}{number // logs:08X}{number % logs:08X}"

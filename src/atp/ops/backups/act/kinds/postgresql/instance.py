@@ -1,0 +1,207 @@
+"""A server of our own over a restored cluster: on a private socket, behind a fence, under settings of ours alone.
+
+Nothing that came with the backup is obeyed: neither its configuration nor its access rules nor its commands. The server
+refuses to run as root, so root's files are shown to it as those of another user (a user namespace).
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from atp.errors import AtpError, MalformedError, UnavailableError
+from atp.limits import BACKUP_LINE_BYTES_MAX, POSTGRESQL_START_SECONDS
+from atp.ops.backups.act.kinds.postgresql.connection import Connection
+from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, query
+from atp.ops.backups.format.contents import Names
+
+_NOBODY = 65_534
+_LOOK_SECONDS = 0.02
+_STOP_SECONDS = 300
+_AUTO = "postgresql.auto.conf"
+_SIGNALS = ("recovery.signal", "standby.signal")
+_RULES = "local all all trust\n"
+_SETTINGS: Mapping[str, str] = {
+    "listen_addresses": "",
+    "port": "5432",
+    "hot_standby": "off",  # whoever is let in finds a server whose recovery has ended
+    "archive_mode": "off",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "ssl": "off",
+    "restart_after_crash": "off",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A server that answers; `said` is what it wrote until it did."""
+
+    connection: Connection
+    said: str
+
+    def ask(self, sql: str, *, options: Mapping[str, str] = {}) -> list[list[str]]:
+        """See `query`."""
+        return query(sql, connection=self.connection, options=options)
+
+
+@contextmanager
+def running(data: Path, names: Names, *, settings: Mapping[str, str] | None = None) -> Iterator[Instance]:
+    """Start a server over `data`, and stop it when the block ends, with its files as a clean stop leaves them.
+
+    UnavailableError when it cannot run here; MalformedError in its own words when it ends by itself, and so before a
+    target that its log does not reach. Answers only once its recovery has ended.
+    """
+    place = Path(tempfile.mkdtemp(prefix="atp-pg-"))
+    try:
+        with _ours(data), _aside(data / _AUTO), _started(data, place, settings or {}) as process:
+            connection = Connection(
+                {"PGHOST": str(place), "PGPORT": "5432", "PGUSER": names.superuser} | {"PGDATABASE": names.database}
+            )
+            _wait(process, connection, place / "log")
+            try:
+                yield Instance(connection, _said(place / "log").decode(errors="replace"))
+            finally:
+                _stop(process)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def fence_words() -> list[str]:
+    """What starts the server where the network is not, as a user whom it accepts."""
+    unshare = shutil.which("unshare")
+    is_root = os.geteuid() == 0
+    mapped = [f"--map-user={_NOBODY}", f"--map-group={_NOBODY}"] if is_root else ["--map-current-user"]
+    words = [unshare or "unshare", "--user", *mapped, "--net"]
+    with suppress(OSError, subprocess.SubprocessError):
+        if unshare and subprocess.run([*words, "true"], capture_output=True, timeout=10).returncode == 0:
+            return words
+    if is_root:
+        raise UnavailableError(
+            "could not start PostgreSQL: it refuses to run as root, and the kernel refuses a user namespace",
+            hint="run this as the user postgres",
+        )
+    return []
+
+
+def major_of(data: Path) -> int:
+    """The version that a cluster is of. MalformedError when it is none."""
+    try:
+        return int((data / "PG_VERSION").read_text()[:10])
+    except (OSError, ValueError):
+        raise MalformedError(f"could not find a cluster in {data.name}: it has no PG_VERSION") from None
+
+
+def restore_command(folder: Path) -> str:
+    """What fetches a segment out of a folder, in the words of the setting."""
+    return f"cp {shlex.quote(str(folder)).replace('%', '%%')}/%f %p"
+
+
+@contextmanager
+def _started(data: Path, place: Path, settings: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    major = major_of(data)
+    (place / "pg_hba.conf").write_text(_RULES)
+    (place / "pg_ident.conf").touch()
+    files = {"hba_file": str(place / "pg_hba.conf"), "ident_file": str(place / "pg_ident.conf")}
+    all_settings = {**_SETTINGS, **files, "unix_socket_directories": str(place), **settings}
+    (place / "postgresql.conf").write_text(
+        "".join(f"{name} = {_value(value)}\n" for name, value in all_settings.items())
+    )
+    words = [*fence_words(), find_program("postgres", major=major), "-D", str(data)]
+    words += [f"--config_file={place / 'postgresql.conf'}"]
+    with (place / "log").open("wb") as log:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(), start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path) -> None:
+    """Until it answers that it is not in recovery: only then is everything there that will be."""
+    deadline = time.monotonic() + POSTGRESQL_START_SECONDS
+    socket = Path(connection.address)
+    while process.poll() is None:
+        if socket.exists():
+            with suppress(AtpError):
+                if query("SELECT pg_is_in_recovery()", connection=connection) == [["f"]]:
+                    return
+        if time.monotonic() > deadline:
+            raise UnavailableError("could not start PostgreSQL: its recovery does not end")
+        time.sleep(_LOOK_SECONDS)
+    raise MalformedError(f"could not recover the cluster: {last_words(_said(log))}")
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """A fast shutdown: a checkpoint, and everything on the disk."""
+    process.send_signal(signal.SIGINT)
+    try:
+        ended = process.wait(timeout=_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise UnavailableError("could not stop the restored PostgreSQL: it does not end") from None
+    if ended != 0:
+        raise MalformedError("could not stop the restored PostgreSQL: it did not shut down cleanly")
+
+
+@contextmanager
+def _ours(data: Path) -> Iterator[None]:
+    """Root's files for as long as the server runs, and then again those of whom they were."""
+    found = data.stat()
+    if os.geteuid() != 0 or found.st_uid == 0:
+        yield
+        return
+    _give(data, 0, 0)
+    try:
+        yield
+    finally:
+        _give(data, found.st_uid, found.st_gid)
+
+
+def _give(data: Path, user: int, group: int) -> None:
+    for folder, folders, files in os.walk(data):
+        for name in (*folders, *files):
+            os.chown(os.path.join(folder, name), user, group, follow_symlinks=False)
+    os.chown(data, user, group)
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[None]:
+    """An empty file in the place of one that has to wait, and no order to recover but ours."""
+    waiting = path.with_name(f"{path.name}.waiting")
+    for name in _SIGNALS[1:]:
+        path.with_name(name).unlink(missing_ok=True)
+    if path.exists():
+        path.rename(waiting)
+    path.write_text("")
+    if os.geteuid() == 0:
+        os.chown(path, 0, 0)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        if waiting.exists():
+            waiting.rename(path)
+
+
+def _value(text: str) -> str:
+    return "'" + re.sub(r"(['\\])", r"\1\1", text) + "'"
+
+
+def _said(log: Path) -> bytes:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - BACKUP_LINE_BYTES_MAX))
+        return file.read()

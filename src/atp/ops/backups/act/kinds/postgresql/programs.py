@@ -1,0 +1,106 @@
+"""PostgreSQL's own programs: where they are, and what they say when they fail."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from atp.errors import UnavailableError
+from atp.limits import POSTGRESQL_ANSWER_BYTES_MAX, POSTGRESQL_ASK_SECONDS
+from atp.ops.backups.act.kinds.postgresql.connection import Connection
+from atp.ops.secrecy import without_secrets
+
+_PLACES = (
+    "/usr/lib/postgresql/{}/bin",
+    "/usr/pgsql-{}/bin",
+    "/usr/local/pgsql/bin",
+    "/opt/homebrew/opt/postgresql@{}/bin",
+)
+_SAID_CHARS = 400
+
+
+def find_program(name: str, *, major: int | None = None) -> str:
+    """The path of a program, of one version when a server has to run. UnavailableError when there is none here."""
+    versions = [str(major)] if major else [str(number) for number in range(99, 12, -1)]
+    for place in (pattern.format(version) for version in versions for pattern in _PLACES):
+        if os.access(f"{place}/{name}", os.X_OK) and (major is None or _major_of(f"{place}/{name}") == major):
+            return f"{place}/{name}"
+    found = shutil.which(name)
+    if found is not None and (major is None or _major_of(found) == major):
+        return found
+    what = f"PostgreSQL {major}" if major else "PostgreSQL's programs"
+    raise UnavailableError(
+        f"could not find {name}: {what} is not installed here", hint=f"apt-get install postgresql-{major or 15}"
+    )
+
+
+def environment(connection: Connection | None = None) -> dict[str, str]:
+    """What a program gets: nothing of ours but the way, and where the server is."""
+    found = {name: os.environ[name] for name in ("PATH", "HOME", "TZ", "USER") if name in os.environ}
+    return {**found, "LC_ALL": "C", "PGAPPNAME": "atp", **(connection.variables if connection else {})}
+
+
+def query(sql: str, *, connection: Connection, options: Mapping[str, str] = {}) -> list[list[str]]:
+    """The rows of some SQL as text, of the last statement. UnavailableError in the server's words when it fails."""
+    words = [
+        find_program("psql"),
+        "-X",
+        "-q",
+        "-A",
+        "-t",
+        "-F",
+        "\x1f",
+        "-R",
+        "\x1e",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-f",
+        "-",
+    ]
+    variables = environment(connection)
+    if options:
+        variables["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in options.items())
+    try:
+        done = subprocess.run(
+            words, input=sql.encode(), capture_output=True, env=variables, timeout=POSTGRESQL_ASK_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"could not ask PostgreSQL: no answer in {POSTGRESQL_ASK_SECONDS} s") from None
+    if done.returncode != 0 or len(done.stdout) > POSTGRESQL_ANSWER_BYTES_MAX:
+        raise UnavailableError(
+            f"could not ask PostgreSQL: {last_words(done.stderr)}", hint=f"look at {connection.address}"
+        )
+    text = done.stdout.decode(errors="replace").removesuffix("\n")
+    return [row.split("\x1f") for row in text.split("\x1e")] if text else []
+
+
+def last_words(said: bytes) -> str:
+    """The line that says why a program ended, without a secret."""
+    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+    told = next(
+        (line for line in reversed(lines) if re.search("ERROR|FATAL|error:|PANIC", line)), lines[-1] if lines else ""
+    )
+    return without_secrets(told)[:_SAID_CHARS] or "it ended without a word"
+
+
+def quoted(name: str) -> str:
+    """An identifier in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """A string in SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _major_of(program: str) -> int:
+    said = subprocess.run([program, "--version"], capture_output=True, env=environment(), timeout=10).stdout
+    found = re.search(rb"\) (\d+)", said)
+    return int(found[1]) if found else 0
+
+
+def argv_told(words: Sequence[str]) -> str:
+    """What was run, for the record; there is no secret in it."""
+    return " ".join([Path(words[0]).name, *words[1:]])
