@@ -26,7 +26,7 @@ def serving() -> Iterator[str]:
     `fsync` is off: a killed server loses nothing, only a lost machine would.
     """
     programs = find_programs()
-    owner = _unprivileged_user() if os.geteuid() == 0 else None  # the server refuses to run as root
+    owner = unprivileged_user() if os.geteuid() == 0 else None  # the server refuses to run as root
     home = Path(tempfile.mkdtemp(prefix="atp-postgres-"))
     try:
         if owner is not None:
@@ -73,7 +73,8 @@ def find_programs() -> Path:
     raise AbsentError("PostgreSQL", enable=APT_LINE)
 
 
-def _unprivileged_user() -> int:
+def unprivileged_user() -> int:
+    """The user that runs servers when the tests are run by root."""
     known = {user.pw_name: user.pw_uid for user in pwd.getpwall()}
     return next(known[name] for name in UNPRIVILEGED if name in known)
 

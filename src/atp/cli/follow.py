@@ -47,7 +47,7 @@ def command(desk: Desk, dataset: str, within: str | None) -> None:
             f"could not follow {dataset!r}: it is not declared to be shipped continuously",
             hint=f"edit estate.yaml: datasets.{dataset}: {{kind: postgresql, backup: {{continuous: true}}}}",
         )
-    limit = parse_duration(within) if within else _within(desk.estate.datasets[dataset].rpo)
+    limit = _length(within) if within else _within(desk.estate.datasets[dataset].rpo)
     over = list[int]()
 
     def end(number: int, _: FrameType | None) -> None:
@@ -110,6 +110,13 @@ class _Teller:
                 backup = find_backup(repository, dataset=dataset).backup
                 data = backup_followed(backup, repository=name, reaches_to=self.reaches_to, segment=self._segment)
                 tell(self._doing, BACKUP_DONE, data, dataset=dataset)
+
+
+def _length(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise InvalidError(f"could not use --within {text[:40]!r}: it is no duration", hint="for example 30s") from None
 
 
 def _within(rpo: timedelta | None) -> timedelta:

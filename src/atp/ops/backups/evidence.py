@@ -30,8 +30,10 @@ class Made:
 
 @dataclass(slots=True)
 class Verified:
-    """What was found. `faults` is empty when the backup can be believed, as far as it was looked at. `following`: how many
-    segments of a log follow it."""
+    """What was found: without `faults` the backup can be believed, as far as it was looked at.
+
+    `following`: how many segments of a log follow it.
+    """
 
     backup: str
     stored_bytes: int = 0

@@ -1,0 +1,121 @@
+"""A bank is written to, destroyed, and comes back: judged by its rows against an independent count."""
+
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from atp.ops.backups.act.kinds.postgresql.instance import running
+from atp.ops.backups.format.contents import Names
+from tests.cli.running import Atp
+from tests.ops.postgresql.bank import Cluster, Writer, following, wait_for
+
+pytestmark = [pytest.mark.whole, pytest.mark.slow]
+NAMES = Names(superuser="atp", database="postgres")
+
+
+def bookings(data: Path) -> list[int]:
+    """The rows of a restored cluster, asked of a server that is started over it."""
+    with running(data, NAMES) as server:
+        return [int(row[0]) for row in server.ask("SELECT id FROM booking ORDER BY id")]
+
+
+def restore(atp: Atp, *words: str) -> Path:
+    atp.document("restore", "ledger", "--to", "back", "--identity", "KEY.txt", "--yes", *words)
+    return Path("back").absolute()
+
+
+def lived(atp: Atp, bank: Cluster, here: Path, *, seconds: float = 3.0) -> list[tuple[int, datetime]]:
+    """A backup, a life under writes and heartbeats, and a sudden end; what was acknowledged."""
+    writer = Writer(bank)
+    with following(atp, here):
+        with writer.writing():
+            atp.document("backup", "run", "ledger")
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                atp.document("drill", "heartbeat", "ledger")
+                time.sleep(0.3)
+            bank.kill()
+        bank.destroy()
+        wait_for(here / "follow.log", ".partial reaches to")
+    return writer.acknowledged
+
+
+def test_a_destroyed_cluster_comes_back_with_every_acknowledged_row(atp: Atp, bank: Cluster, here: Path) -> None:
+    acknowledged = lived(atp, bank, here)
+    found = bookings(restore(atp))
+    assert len(acknowledged) > 100
+    assert found == list(range(1, len(found) + 1)), "no hole"
+    assert {number for number, _ in acknowledged} <= set(found), "what was acknowledged is there"
+    assert len(found) - len(acknowledged) <= 1, "and at most the one that was under way"
+
+
+def test_a_moment_in_the_past_holds_what_was_acknowledged_by_then(atp: Atp, bank: Cluster, here: Path) -> None:
+    acknowledged = lived(atp, bank, here)
+    number, at = acknowledged[len(acknowledged) * 2 // 3]
+    found = bookings(restore(atp, "--at", at.isoformat()))
+    assert number <= found[-1] <= number + 2, "the next one may have been committed before the clock was read"
+    assert found == list(range(1, len(found) + 1))
+
+
+def test_a_drill_measures_what_an_independent_count_says(atp: Atp, bank: Cluster, here: Path) -> None:
+    acknowledged = lived(atp, bank, here)
+    ran = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json")
+    done = ran.json["drill"]
+    verdicts = {one["name"]: one for one in done["objectives"]}
+    assert verdicts["content"]["verdict"] == "pass", done
+    beats = (here / "beats").read_text().splitlines()
+    assert done["acknowledged"]["recovered"] == len(beats) and done["acknowledged"]["lost"] == 0
+    newest = datetime.fromisoformat(beats[-1].split()[1])
+    lost_at = datetime.fromisoformat(done["lost_at"])
+    assert abs(verdicts["rpo"]["achieved_seconds"] - (lost_at - newest).total_seconds()) < 0.01
+    rows = next(answer["told"] for answer in done["answers"] if answer["name"] == "rows of public.booking")
+    count = int(rows.split()[0].replace(",", ""))
+    assert 0 <= count - len(acknowledged) <= 1, "the rows in the drill are those that were acknowledged"
+    assert not list((here / "scratch").iterdir()), "nothing is left"
+
+
+def test_a_drill_beside_the_living_server_leaves_it_alone(atp: Atp, bank: Cluster, here: Path) -> None:
+    with following(atp, here):
+        atp.document("backup", "run", "ledger")
+        bank.ask("INSERT INTO booking (id) VALUES (1) RETURNING id")
+        atp.document("drill", "heartbeat", "ledger")
+        wait_for(here / "follow.log", "reaches to")
+        time.sleep(2)
+        done = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json").json["drill"]
+    verdicts = {one["name"]: one["verdict"] for one in done["objectives"]}
+    assert (verdicts["content"], verdicts["rpo"], verdicts["rto"]) == ("pass", "pass", "pass"), done
+    assert bank.ask("SELECT count(*) FROM booking") == [(1,)]
+
+
+def test_no_password_is_ever_seen(atp: Atp, bank: Cluster, here: Path) -> None:
+    with following(atp, here):
+        ran = [
+            atp("backup", "run", "ledger", "--json"),
+            atp("drill", "heartbeat", "ledger", "--json"),
+            atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json"),
+        ]
+        argv = b"".join(path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if is_there(path))
+    assert b"pg_receivewal" in argv and b"sesame" not in argv
+    assert not any("sesame" in one.out + one.err for one in ran)
+    kept = [path for path in here.rglob("*") if path.is_file() and path.name != "KEY.txt"]
+    assert not any(b"sesame" in path.read_bytes() for path in kept)
+
+
+def test_a_server_that_is_gone_or_lets_nobody_in_is_said_in_its_words(atp: Atp, bank: Cluster) -> None:
+    bank.kill()
+    ran = atp("backup", "run", "ledger", LEDGER_ADDRESS=f"host={bank.home} user=atp password=sesame")
+    assert (ran.code == 5 and "Is the server running" in ran.err) or "No such file" in ran.err, ran
+    assert "Traceback" not in ran.err and "sesame" not in ran.err
+    assert atp("backup", "run", "ledger", LEDGER_ADDRESS=None).code == 3
+    assert atp("backup", "run", "ledger", LEDGER_ADDRESS="port").code == 2
+    assert atp("backup", "follow", "ledger", "--within", "soon").code == 2
+
+
+def is_there(path: Path) -> bool:
+    try:
+        path.read_bytes()
+    except OSError:
+        return False
+    return True

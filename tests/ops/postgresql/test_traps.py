@@ -1,0 +1,123 @@
+"""Ways in which a recovery of PostgreSQL looks like one and is none: each is red, in words of its own."""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Atp
+from tests.contracts.vaults import release
+from tests.ops.postgresql.bank import Cluster, following, shipped
+
+pytestmark = [pytest.mark.whole, pytest.mark.slow]
+
+
+@pytest.fixture
+def lived(atp: Atp, bank: Cluster, here: Path) -> Path:
+    """A backup, and five segments after it, with a heartbeat and a row in each; the vault's locks are taken off."""
+    with following(atp, here, within="1s"):
+        atp.document("backup", "run", "ledger")
+        for number in range(1, 6):
+            bank.ask(f"INSERT INTO booking (id) VALUES ({number}) RETURNING id")
+            atp.document("drill", "heartbeat", "ledger")
+            segment = bank.ask("SELECT pg_walfile_name(pg_current_wal_lsn())")[0][0]
+            until = time.monotonic() + 30
+            while not any(path.name.startswith(str(segment)) for path in shipped(here)):
+                assert time.monotonic() < until, (here / "follow.log").read_text()
+                time.sleep(0.1)
+    release(here / "vault")
+    return here
+
+
+def drilled(atp: Atp) -> tuple[str, str]:
+    """The verdict of a drill, and why."""
+    ran = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json")
+    done = ran.json["drill"]
+    assert ran.code == (0 if done["verdict"] == "pass" else 1)
+    assert not list(Path("scratch").iterdir()), "nothing is left"
+    return done["verdict"], done["reason"] or "; ".join(one["told"] for one in done["objectives"])
+
+
+def restored(atp: Atp, *words: str) -> tuple[int, str]:
+    ran = atp("restore", "ledger", "--to", "back", "--identity", "KEY.txt", "--yes", *words)
+    assert "Traceback" not in ran.err
+    assert ran.code == 0 or not Path("back").exists(), "what failed left nothing"
+    return ran.code, ran.err
+
+
+def test_a_target_that_the_log_does_not_reach_is_refused_before_anything_is_fetched(atp: Atp, lived: Path) -> None:
+    code, said = restored(atp, "--at", (datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    assert code == 3 and "the write-ahead log reaches to" in said
+    assert not list(lived.glob(".back*"))
+
+
+def test_a_moment_after_the_last_commit_that_the_log_covers_is_the_end(atp: Atp, lived: Path, bank: Cluster) -> None:
+    """The server itself dies with an error here, after it said that it was ready."""
+    at = datetime.strptime(shipped(lived)[-1].name.split(".")[1], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
+    code, said = restored(atp, "--at", at.isoformat())
+    assert code == 0, said
+
+
+def test_a_hole_in_the_log_is_red_and_says_how_far_it_reaches(atp: Atp, lived: Path) -> None:
+    hole = shipped(lived)[-3]
+    hole.unlink()
+    verdict, why = drilled(atp)
+    assert verdict == "fail" and f"{hole.name[:24]} is missing" in why
+    assert atp("backup", "verify", "ledger").code == 1
+    code, said = restored(atp)
+    assert code == 1 and "--at" in said
+    reaches = said.rpartition("--at ")[2].split(")")[0].strip()
+    assert restored(atp, "--at", reaches)[0] == 0, "up to the hole it can be restored"
+
+
+def test_a_log_whose_end_is_gone_is_found_by_the_ledger(atp: Atp, lived: Path) -> None:
+    """Nothing in the repository tells that something followed: only what was acknowledged does."""
+    for path in shipped(lived)[-3:]:
+        path.unlink()
+    for path in (lived / "vault/ledger/wal").glob("*/*.partial.*"):
+        path.unlink()
+    time.sleep(10)
+    verdict, why = drilled(atp)
+    assert verdict == "fail" and "acknowledged writes after it are lost" in why, why
+
+
+@pytest.mark.parametrize("key", [(), ("--identity", "KEY.txt")])
+def test_a_flipped_byte_in_the_log_is_red(atp: Atp, lived: Path, key: tuple[str, ...]) -> None:
+    flip(shipped(lived)[-2])
+    assert atp("backup", "verify", "ledger", *key).code == 1, "with and without the key"
+    verdict, why = drilled(atp)
+    assert verdict == "fail" and "not those that were stored" in why
+
+
+def test_a_flipped_byte_in_the_base_backup_is_red(atp: Atp, lived: Path) -> None:
+    flip(next((lived / "vault/ledger").glob("2*/data.00000")))
+    assert atp("backup", "verify", "ledger").code == 1
+    assert drilled(atp)[0] == "fail"
+    assert restored(atp)[0] == 1
+
+
+def test_a_segment_that_is_cut_short_is_red(atp: Atp, lived: Path) -> None:
+    path = shipped(lived)[-2]
+    os.truncate(path, path.stat().st_size // 2)
+    verdict, why = drilled(atp)
+    assert verdict == "fail" and "not those that were stored" in why
+
+
+def test_another_key_and_another_answer_are_red(atp: Atp, lived: Path) -> None:
+    atp.document("backup", "key", "-o", "OTHER.txt")
+    ran = atp("drill", "run", "ledger", "--identity", "OTHER.txt", "--json")
+    assert (ran.code, ran.json["drill"]["cause"]) == (1, "wrong-key")
+    text = Path("estate.yaml").read_text()
+    Path("estate.yaml").write_text(text.replace("[[100, true]]", "[[101, true]]"))
+    verdict, why = drilled(atp)
+    assert verdict == "fail" and "[[100,true]] instead of [[101,true]]" in why
+
+
+def flip(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
