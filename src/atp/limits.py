@@ -90,6 +90,8 @@ BACKUP_PAX_BYTES_MAX = 1024 * 1024  # of the extended header of one file
 BACKUP_NAME_BYTES_MAX = 16 * 1024  # of the path of one file below its root: longer ones cannot be restored
 BACKUP_ORPHAN_SECONDS = 2 * 86_400  # after which a backup that nobody finished is removed
 BACKUP_WARNINGS_MAX = 20  # that are told one by one
+RESTORED_BYTES_MAX = 16 * 1024 * 1024  # what a copy of a data directory says of itself: 400 bytes a tenant
+GENERATION_MAX = 999_999  # of a log: one more for each restore of its directory
 
 # Drills
 HEARTBEATS_MAX = 5_000  # that a dataset keeps: older ones are removed, of the ledger nothing is
