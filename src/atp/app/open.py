@@ -37,7 +37,7 @@ from atp.app.migrations import migrate
 from atp.app.pipeline import Follow, Stores
 from atp.app.platform import Platform
 from atp.app.salvage import salvage
-from atp.app.succession import generation, succeed
+from atp.app.succession import completed, generation, succeed
 from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
 from atp.formats.catalogue import load_formats
 from atp.log.event import event_id, format_instant
@@ -46,7 +46,7 @@ from atp.observe import Lines, Meters
 from atp.ports.clock import Clock
 from atp.tenants.access import ROOT, SCOPES
 from atp.tenants.names import DEFAULT, OPERATIONS, check_installation
-from atp.tenants.restored import Restored, read_restored, settle_restored
+from atp.tenants.restored import Restored, read_restored, settle_restored, write_restored
 
 _ID_ENTRIES = 4_096
 _STEPS = {1: pack_order}
@@ -210,7 +210,10 @@ def _go_on(
 ) -> Mapping[str, str]:
     """Let the logs of a restored copy go on under new origins; which could not, and why. While there is one, the
     directory stays a copy, and the next start tries again."""
-    gone = succeed(stores, restored, stopped=stopped, installation=installation, clock=clock)
+    whole = completed(stores, restored, installation=installation)
+    if whole != restored:
+        write_restored(data, whole)
+    gone = succeed(stores, whole, stopped=stopped, installation=installation, clock=clock)
     for tenant, loss in gone.losses.items():
         lines.write("error", "log_succeeded", tenant=tenant, reason=loss)
         losses.append(loss)

@@ -90,15 +90,28 @@ def generation(logs: Sequence[Log], restored: Restored | None, *, installation: 
     return max([1, *found, *([restored.generation] if restored else [])])
 
 
+def completed(stores: Stores, restored: Restored, *, installation: str) -> Restored:
+    """What a copy says of itself, with the sizes of all logs that are to go on: written down before they do, so that a
+    repetition knows which have."""
+    sizes = {
+        log.tenant: CopiedLog(stores.events.size(log.tenant))
+        for log in stores.events.logs()
+        if generation_of(log.origin, tenant=log.tenant, installation=installation) < restored.generation
+    }
+    return msgspec.structs.replace(restored, logs=sizes | restored.logs)
+
+
 def succeed(stores: Stores, restored: Restored, *, stopped: Mapping[str, str], installation: str, clock: Clock) -> Gone:
     """Let all logs of a restored directory go on that have not yet. May be repeated after any failure or crash.
 
     A log that is stopped, damaged, or contradicts a checkpoint that is known stays as it is, and must not be signed.
-    Costs about six synced files a log. UnavailableError: nothing has gone on, or all.
+    `restored` is `completed`. Costs about six synced files a log. UnavailableError: nothing has gone on, or all.
+    MalformedError when a log is of that generation already, by another restore: it may have signed what nobody knows.
     """
     heirs, failed = list[_Heir](), dict[str, str]()
     for log in stores.events.logs():
         if generation_of(log.origin, tenant=log.tenant, installation=installation) >= restored.generation:
+            _check_gone(log, restored, stores, installation)
             continue
         origin = origin_of(log.tenant, installation=installation, generation=restored.generation)
         try:
@@ -116,12 +129,31 @@ def succeed(stores: Stores, restored: Restored, *, stopped: Mapping[str, str], i
     return Gone({heir.log.tenant: _loss(heir) for heir in heirs}, failed)
 
 
+def _check_gone(log: Log, restored: Restored, stores: Stores, installation: str) -> None:
+    """MalformedError unless a log went on by this restore, or was created after it."""
+    origin = origin_of(log.tenant, installation=installation, generation=restored.generation)
+    copied = restored.logs.get(log.tenant)
+    if copied is None and restored.logs and log.origin == origin:
+        return
+    if copied is not None and log.origin == origin and stores.events.size(log.tenant) > copied.size:
+        reader = LogReader(log.tenant, event_store=stores.events, object_store=stores.objects, cache=Cache())
+        try:
+            if _is_told(reader.durable_entry(copied.size), origin):
+                return
+        except _DAMAGE:  # whoever reads it next stops it
+            return
+    raise MalformedError(
+        f"could not let {log.tenant} go on as {origin}: it is {log.origin} already",
+        hint="RESTORED needs a generation above that of all origins",
+    )
+
+
 def _heir(log: Log, origin: str, restored: Restored, stores: Stores) -> _Heir:
     """A log that can go on. TamperedError when it is not what was copied, or contradicts what is known of it."""
     reader = LogReader(log.tenant, event_store=stores.events, object_store=stores.objects, cache=Cache())
     size = stores.events.size(log.tenant)
     told = size > 0 and _is_told(reader.durable(size - 1, size)[0], origin)
-    copied = restored.logs.get(log.tenant) or CopiedLog(size - told)
+    copied = restored.logs[log.tenant]
     if size - told != copied.size:
         raise TamperedError(
             f"could not open the log of {log.tenant}: it has {size - told} entries, {copied.size} were copied",

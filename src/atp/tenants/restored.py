@@ -61,6 +61,8 @@ def read_restored(data: Path) -> Restored | None:
         raise _malformed(path, str(error)) from None
     if restored.format != FORMAT:
         raise _malformed(path, f"its format is {restored.format[:40]!r}, this program knows {FORMAT!r}")
+    if _kept(data, restored).exists():
+        raise _malformed(path, f"the logs have gone on as generation {restored.generation} before")
     return restored
 
 
@@ -86,12 +88,16 @@ def settle_restored(data: Path, restored: Restored) -> None:
     """Keep it under another name: all logs have gone on."""
     path = data / FILE
     try:
-        path.rename(data / f"{FILE}.{restored.generation}")
+        path.rename(_kept(data, restored))
         sync_directory(data)
     except OSError as error:
         raise UnavailableError(
             f"could not rename {path}: {error.strerror}", hint="permissions of its directory"
         ) from None
+
+
+def _kept(data: Path, restored: Restored) -> Path:
+    return data / f"{FILE}.{restored.generation}"
 
 
 def _malformed(path: Path, reason: str) -> MalformedError:

@@ -13,6 +13,7 @@ from atp.verify.tree import TileRows, root_at
 from atp.verify.trust import Trust, claimed_checkpoint
 
 AGAINST = "the checkpoint given with --against"
+ELSEWHERE = "the checkpoint that is known elsewhere"
 REMEMBERED = "the remembered checkpoint"
 
 
@@ -40,11 +41,8 @@ def known_checkpoints(origin: str, options: Options) -> list[Known]:
     """The checkpoints of a log that this person gave, or had verified before: of this origin, or of one that it had
     before, but those that are remembered only until one of this origin is."""
     known, origins = list[Known](), [origin, *former_origins(origin)]
-    known += (
-        Known(note, AGAINST)
-        for note in (options.against, *options.known)
-        if note is not None and claimed_checkpoint(note).origin in origins
-    )
+    given = [*([(options.against, AGAINST)] if options.against else []), *((note, ELSEWHERE) for note in options.known)]
+    known += (Known(note, place) for note, place in given if claimed_checkpoint(note).origin in origins)
     memory = options.memory
     notes = (memory.remembered(one) for one in origins) if memory else iter(())
     remembered = next((note for note in notes if note is not None), None)

@@ -152,6 +152,13 @@ class Report:
         return bool(self.findings) or any(log.is_tampered for log in self.logs)
 
     @property
+    def first_sentence(self) -> str:
+        """The first thing that is wrong; empty when nothing is."""
+        findings = [*self.findings, *(finding for log in self.logs for finding in log.findings)]
+        failed = (at.reason for log in self.logs for at in log.levels.values() if at.verdict == "failed")
+        return findings[0].sentence if findings else next(failed, "")
+
+    @property
     def is_whole(self) -> bool:
         """Whether nothing is wrong, and nothing that is known to have been signed is lost."""
         return not self.is_tampered and not any(log.losses for log in self.logs)
