@@ -20,8 +20,8 @@ class Served:
     def __init__(self, stored: Sequence[bytes], *, key: SigningKey = KEY) -> None:
         self.show(stored, key=key)
 
-    def show(self, stored: Sequence[bytes], *, key: SigningKey = KEY) -> None:
-        self.note = note(stored, key=key)
+    def show(self, stored: Sequence[bytes], *, key: SigningKey = KEY, origin: str = KEY.name) -> None:
+        self.note = note(stored, key=key, origin=origin)
         self.vkey = key.public().vkey.encode() + b"\n"
         # A log serves the tiles of every size that it had.
         self.files = {
@@ -100,6 +100,19 @@ def test_a_checkpoint_of_another_signer_is_refused(tmp_path: Path) -> None:
     served.note = note(entries(300), key=SigningKey.from_seed(bytes(32), name=KEY.name))
     with scripted(served) as server, pytest.raises(TamperedError):
         look(server, Memory(tmp_path))
+
+
+def test_a_log_under_a_new_origin_is_remarked_until_it_was_verified(tmp_path: Path) -> None:
+    served, memory = Served(entries(300)), Memory(tmp_path)
+    heir = SigningKey.from_seed(bytes(32), name=f"{KEY.name}/2")
+    with scripted(served) as server:
+        look(server, memory)
+        served.show(entries(400), key=heir, origin=heir.name)
+        for _ in range(2):
+            remembered, remark = look(server, memory)
+            assert remembered is None and f"goes on as {heir.name}" in remark and f"lost of {KEY.name}" in remark
+        memory.remember(served.note)
+        assert look(server, memory) == (400, "")
 
 
 def test_a_new_key_is_remarked(tmp_path: Path) -> None:

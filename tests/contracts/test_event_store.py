@@ -9,7 +9,7 @@ from atp.errors import AtpError, ConflictError, MissingError, TooLargeError, Una
 from atp.limits import TILE_WIDTH
 from atp.log.bundles import pack_bundle
 from atp.merkle.hashes import leaf_hashes
-from atp.ports.event_store import EventStore, Log, Parked, Swap
+from atp.ports.event_store import EventStore, Log, Parked, Succession, Swap
 from tests.contracts.keepers import (
     ADMITS_ONE_OPENER,
     IS_EXACT,
@@ -284,6 +284,39 @@ def test_trimming_again_or_lower_changes_nothing(event_stores: Keepers) -> None:
         store.trim({"acme": bound})
     assert store.held_from("acme") == held_from
     check_whole(store, "acme", size=20)
+
+
+def test_logs_go_on_under_other_origins_with_their_checkpoints_all_or_none(event_stores: Keepers) -> None:
+    store = event_stores.open()
+    for tenant in ("acme", "other", "third"):
+        filled(store, tenant, 4)
+    store.swap_checkpoints([Swap("acme", None, b"1", 3)])
+    heirs = [
+        Succession("example.com/acme", "example.com/acme/2", Swap("acme", b"1", b"2", 4)),
+        Succession("example.com/other", "example.com/other/2", Swap("other", None, b"first", 4)),
+    ]
+    refused = [
+        Succession("example.com/nobody", "example.com/third/2", Swap("third", None, b"x", 4)),
+        Succession("example.com/third", "example.com/third/2", Swap("third", b"never stored", b"x", 4)),
+        Succession("example.com/third", "example.com/default", Swap("third", None, b"x", 4)),
+    ]
+    store.create_log(Log("default", "example.com/default", "t"))
+    for one in refused:
+        with pytest.raises(ConflictError):
+            store.succeed([*heirs, one])
+        assert [held.origin for held in store.logs()[:3]] == [
+            f"example.com/{name}" for name in ("acme", "other", "third")
+        ]
+        assert (store.checkpoint("acme"), store.checkpoint("other"), store.checkpoint("third")) == (b"1", None, None)
+    store.succeed(heirs)
+    for _ in range(2):
+        origins = {held.tenant: held.origin for held in store.logs()}
+        assert origins["acme"] == "example.com/acme/2" and origins["third"] == "example.com/third"
+        assert (store.checkpoint("acme"), store.checkpoint("other")) == (b"2", b"first")
+        check_whole(store, "acme", size=4)
+        store = event_stores.reopen(store)
+    with pytest.raises(ConflictError):
+        store.create_log(Log("new", "example.com/acme/2", "t"))
 
 
 def test_a_checkpoint_is_swapped_only_for_the_one_that_is_stored(event_stores: Keepers) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from atp.app.pipeline import Stores
 from atp.errors import UnavailableError
-from atp.ports.event_store import Batch, EventStore, Log, Parked, Swap
+from atp.ports.event_store import Batch, EventStore, Log, Parked, Succession, Swap
 from atp.ports.key_store import ApiKey, KeyStore
 from atp.ports.object_store import ObjectStore
 from atp.ports.read_models import Frame, Narrowing, ReadModels
@@ -73,6 +73,9 @@ class FaultyEventStore:
 
     def swap_checkpoints(self, swaps: Sequence[Swap]) -> None:
         self._fault.pass_through("swap", lambda: self._inner.swap_checkpoints(swaps))
+
+    def succeed(self, successions: Sequence[Succession]) -> None:
+        self._fault.pass_through("swap", lambda: self._inner.succeed(successions))
 
 
 class FaultyObjectStore:

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from atp import limits
@@ -11,7 +11,7 @@ from atp.errors import ConflictError, MissingError, TamperedError, UnavailableEr
 from atp.limits import TILE_WIDTH
 from atp.log.bundles import pack_bundle
 from atp.merkle.hashes import leaf_hashes
-from atp.ports.event_store import Batch, Log, Parked, Swap
+from atp.ports.event_store import Batch, Log, Parked, Succession, Swap
 from atp.ports.key_store import ApiKey
 from atp.ports.object_store import check_key
 
@@ -167,6 +167,19 @@ class MemoryEventStore:
             for swap in swaps:
                 held = self._held(swap.tenant)
                 held.note, held.note_size = bytes(swap.new), swap.size
+
+    def succeed(self, successions: Sequence[Succession]) -> None:
+        """See EventStore. ValueErrors as `swap_checkpoints`."""
+        with self._lock:
+            heirs = {one.swap.tenant: one for one in successions}
+            for tenant, one in heirs.items():
+                others = {held.log.origin for name, held in self._logs.items() if name != tenant}
+                if self._held(tenant).log.origin != one.former or one.origin in others:
+                    raise ConflictError(f"could not let the log of {tenant!r} go on as {one.origin!r}", hint="reread")
+            self.swap_checkpoints([one.swap for one in successions])
+            for tenant, one in heirs.items():
+                held = self._held(tenant)
+                held.log = replace(held.log, origin=one.origin)
 
     def parked(self, tenant: str, *, limit: int) -> list[Parked]:
         """See EventStore."""

@@ -14,7 +14,7 @@ from atp.errors import ConflictError, MissingError, TamperedError, TooLargeError
 from atp.limits import TILE_WIDTH
 from atp.log.bundles import pack_bundle
 from atp.merkle.hashes import leaf_hashes
-from atp.ports.event_store import Batch, Log, Parked, Swap
+from atp.ports.event_store import Batch, Log, Parked, Succession, Swap
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS log(
@@ -35,6 +35,7 @@ ORDER BY first"""
 _PARK = "INSERT INTO parked(log, key, reason, body, parked_at) VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
 _FIRST_CHECKPOINT = "INSERT INTO checkpoint(size, note, log) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 _NEXT_CHECKPOINT = "UPDATE checkpoint SET size = %s, note = %s WHERE log = %s AND note = %s"
+_SET_ORIGIN = "UPDATE log SET origin = %s WHERE tenant = %s AND origin = %s"
 _CONNECT_SECONDS_MAX = 5
 
 
@@ -165,16 +166,19 @@ class PostgresEventStore:
         """See EventStore."""
         with self._transaction("swap", "checkpoints") as cursor:
             for swap in sorted(swaps, key=lambda swap: swap.tenant):
-                number, _, _ = _extent(cursor, swap.tenant)
-                new = (swap.size, swap.new, number)
-                if swap.old is None:
-                    cursor.execute(_FIRST_CHECKPOINT, new)
-                else:
-                    cursor.execute(_NEXT_CHECKPOINT, (*new, swap.old))
+                _swap(cursor, swap)
+
+    def succeed(self, successions: Sequence[Succession]) -> None:
+        """See EventStore."""
+        with self._transaction("succeed", "logs") as cursor:
+            for one in sorted(successions, key=lambda one: one.swap.tenant):
+                _swap(cursor, one.swap)
+                cursor.execute(_SET_ORIGIN, (one.origin, one.swap.tenant, one.former))
                 if not cursor.rowcount:
                     raise ConflictError(
-                        f"could not swap the checkpoint of {swap.tenant!r}: another one is stored",
-                        hint="read it again; another publisher is at work",
+                        f"could not let the log of {one.swap.tenant!r} go on as {one.origin!r}: it is not "
+                        f"{one.former!r}",
+                        hint="read it again",
                     )
 
     def parked(self, tenant: str, *, limit: int) -> list[Parked]:
@@ -227,6 +231,20 @@ def _extent(cursor: psycopg.Cursor[Any], tenant: str) -> tuple[int, int, int]:
     for number, start, size in cursor:
         return number, start, size
     raise MissingError(f"could not find log {tenant!r}: there is no such tenant")
+
+
+def _swap(cursor: psycopg.Cursor[Any], swap: Swap) -> None:
+    number, _, _ = _extent(cursor, swap.tenant)
+    new = (swap.size, swap.new, number)
+    if swap.old is None:
+        cursor.execute(_FIRST_CHECKPOINT, new)
+    else:
+        cursor.execute(_NEXT_CHECKPOINT, (*new, swap.old))
+    if not cursor.rowcount:
+        raise ConflictError(
+            f"could not swap the checkpoint of {swap.tenant!r}: another one is stored",
+            hint="read it again; another publisher is at work",
+        )
 
 
 def _append(cursor: psycopg.Cursor[Any], batch: Batch) -> None:

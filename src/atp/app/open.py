@@ -6,6 +6,7 @@ DIR/installation  what new origins begin with, drawn or configured at the first 
 DIR/root.key      the first API key (0600)
 DIR/order.db      the durable order (SQLite), DIR/ids its index of event ids
 DIR/stopped.json  logs that may not go on after a damage, and why; whoever put that right removes it
+DIR/RESTORED      that this is a copy: its logs go on under new origins before anything is signed; then RESTORED.<n>
 DIR/logs          tiles, bundles, checkpoints and verifier keys of every log
 DIR/views         what queries read; rebuilt from the logs when it is gone
 DIR/views.lock    held by the one process that writes there
@@ -15,7 +16,7 @@ DIR/noted.json    how far the operators' trail was read for the checkpoints that
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from atp.app.migrations import migrate
 from atp.app.pipeline import Follow, Stores
 from atp.app.platform import Platform
 from atp.app.salvage import salvage
+from atp.app.succession import completed, generation, succeed
 from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
 from atp.formats.catalogue import load_formats
 from atp.log.event import event_id, format_instant
@@ -44,6 +46,7 @@ from atp.observe import Lines, Meters
 from atp.ports.clock import Clock
 from atp.tenants.access import ROOT, SCOPES
 from atp.tenants.names import DEFAULT, OPERATIONS, check_installation
+from atp.tenants.restored import Restored, read_restored, settle_restored, write_restored
 
 _ID_ENTRIES = 4_096
 _STEPS = {1: pack_order}
@@ -76,10 +79,14 @@ def open_platform(
         if stores.events.is_missing_ids():
             stores.events.learn_ids(_all_ids(stores, stopped))
             _write_stopped(config.data, stopped)
+        restored = read_restored(config.data)
+        if restored is not None:
+            stopped |= _go_on(config.data, restored, stores, stopped, installation, clock, lines, losses)
         platform = Platform(
             stores,
             config=config,
             installation=installation,
+            generation=generation(stores.events.logs(), restored, installation=installation),
             formats=load_formats(config.formats),
             clock=clock,
             lines=lines,
@@ -189,6 +196,30 @@ def _rests(wreck: Wreck, data: Path, clock: Clock, losses: list[str], stopped: d
             stopped[left.log.tenant] = left.stop
         batches = ((first, entries, [event_id(entry) for entry in entries]) for first, entries in left.batches)
         yield Rest(left.log, left.note, left.size, batches, left.parked)
+
+
+def _go_on(
+    data: Path,
+    restored: Restored,
+    stores: Stores,
+    stopped: Mapping[str, str],
+    installation: str,
+    clock: Clock,
+    lines: Lines,
+    losses: list[str],
+) -> Mapping[str, str]:
+    """Let the logs of a restored copy go on under new origins; which could not, and why. While there is one, the
+    directory stays a copy, and the next start tries again."""
+    whole = completed(stores, restored, installation=installation)
+    if whole != restored:
+        write_restored(data, whole)
+    gone = succeed(stores, whole, stopped=stopped, installation=installation, clock=clock)
+    for tenant, loss in gone.losses.items():
+        lines.write("error", "log_succeeded", tenant=tenant, reason=loss)
+        losses.append(loss)
+    if not gone.failed:
+        settle_restored(data, restored)
+    return gone.failed
 
 
 def _all_ids(stores: Stores, stopped: dict[str, str]) -> Iterator[tuple[str, int, list[str]]]:

@@ -62,10 +62,12 @@ class Platform:
         lines: Lines,
         meters: Meters,
         stopped: Mapping[str, str] = {},
+        generation: int = 1,
         follow: Follow | None = None,
     ) -> None:
         self.config = config
         self.installation = installation
+        self._generation = generation  # of new logs: what a tenant of this name signed before a restore nobody knows
         self.formats = formats
         self.clock = clock
         self.lines = lines
@@ -238,7 +240,8 @@ class Platform:
         with self._admin:
             if tenant in self._logs:
                 raise ConflictError(f"could not create the tenant {tenant!r}: it exists", hint="atp tenant list")
-            log = self._create_log(Log(tenant, origin_of(tenant, installation=self.installation), self.now()))
+            origin = origin_of(tenant, installation=self.installation, generation=self._generation)
+            log = self._create_log(Log(tenant, origin, self.now()))
             self.log_keys.show(tenant)
             self._logs[tenant] = log
         self.pipeline.add_log(tenant, log.origin)

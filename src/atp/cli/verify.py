@@ -73,7 +73,7 @@ def command(
 
             report = check_index(Path(place), report, options)
     output.answer(report.as_json(), _text(report))
-    return TamperedError.exit_code if report.is_tampered else 0
+    return 0 if report.is_whole else TamperedError.exit_code
 
 
 def _text(report: Report) -> str:

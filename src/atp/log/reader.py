@@ -152,12 +152,12 @@ class LogReader:
     def _stored(self, start: int, stop: int, *, full: int) -> list[bytes]:
         """Entries below `full` come from bundles, the others from the order."""
         found: list[bytes] = []
-        at = start
-        while at < min(stop, full):
+        at, end = start, min(stop, full)  # the order holds whole batches: it may begin within a bundle
+        while at < end:
             number, skipped = divmod(at, TILE_WIDTH)
             stored = self._cache.bundle(bundle_key(self.tenant, number), self._object_store)
             entries = decode_entries(bundles.unpack_bundle(stored))
-            found += entries[skipped : skipped + stop - at]
+            found += entries[skipped : skipped + end - at]
             at += TILE_WIDTH - skipped
         return found + self._tail(max(start, full), stop)
 

@@ -13,6 +13,7 @@ from atp.merkle.keys import VerifierKey
 from atp.merkle.proofs import check_consistency, prove_consistency
 from atp.merkle.tiles import Tile
 from atp.verify.remember import Memory
+from atp.verify.succession import former_origins
 from atp.verify.trust import claimed_checkpoint, parse_vkeys
 
 _PUBLISH_SECONDS_MAX = 30.0
@@ -60,7 +61,8 @@ def compare(log: Watched, note: bytes, memory: Memory) -> tuple[Seen, str]:
     now = open_checkpoint(note, origin=origin, log_keys=keys).checkpoint
     remembered = memory.remembered(origin)
     if remembered is None:
-        return Seen(origin, now.size, now.root.hex(), None), _remember(note, keys, memory)
+        remark = _former(log, origin, memory) or _remember(note, keys, memory)
+        return Seen(origin, now.size, now.root.hex(), None), remark
     before = claimed_checkpoint(remembered)
     try:
         check_growth(log, before, now)
@@ -109,6 +111,16 @@ def _remember(note: bytes, keys: Sequence[VerifierKey], memory: Memory) -> str:
     except UnavailableError as error:
         return str(error)
     return ""
+
+
+def _former(log: Watched, origin: str, memory: Memory) -> str:
+    """What to tell a person who saw the log under an older origin: until it was verified whole, the new one is not
+    remembered, so that the loss is told. Empty for anybody else."""
+    former = next((one for one in former_origins(origin) if memory.remembered(one) is not None), None)
+    if former is None:
+        return ""
+    command = f"atp verify {log.client.url} --tenant {log.tenant}"
+    return f"the log of {log.tenant} was restored and goes on as {origin}: `{command}` says what is lost of {former}"
 
 
 def _key_change(remembered: bytes, origin: str, keys: Sequence[VerifierKey]) -> str:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One tenant's log as it was created; `origin` never changes, `created_at` is RFC 3339 UTC."""
+    """One tenant's log; `origin` changes by a `Succession` alone, `created_at` is RFC 3339 UTC."""
 
     tenant: str
     origin: str
@@ -40,6 +40,15 @@ class Swap:
     old: bytes | None
     new: bytes
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """A log goes on under `origin` instead of `former`: from the checkpoint `swap.new` on, which is of the new one."""
+
+    former: str
+    origin: str
+    swap: Swap
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,13 @@ class EventStore(Protocol):
         """The commit point: replace all these checkpoints in one durable, atomic step.
 
         ConflictError, nothing written: one `old` is not what is stored. UnavailableError: outcome unknown.
+        """
+
+    def succeed(self, successions: Sequence[Succession]) -> None:
+        """Change origins and checkpoints, all in one durable, atomic step.
+
+        ConflictError, nothing written: an origin is not the former one, the new one is taken, or a swap's `old` is not
+        what is stored. UnavailableError: outcome unknown.
         """
 
     def parked(self, tenant: str, *, limit: int) -> list[Parked]:

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     text = json.dumps(report.as_json(), indent=2, ensure_ascii=False) if given.json else report.as_text()
     sys.stdout.write(f"{text}\n")
-    return TamperedError.exit_code if report.is_tampered else 0
+    return 0 if report.is_whole else TamperedError.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,11 +15,14 @@ from atp.verify.order import Order, OrderedLog, open_order
 from atp.verify.report import Finding, LevelVerdict, LogReport, Report
 from atp.verify.source import NOTE_FILE_BYTES_MAX, FileSource, read_file
 from atp.verify.strays import Stray, stray_files
+from atp.verify.succession import former_origins
 from atp.verify.tail import PLACE, read_tail
 from atp.verify.trust import VKEY_FILE_BYTES_MAX, choose_trust, claimed_checkpoint, parse_vkeys
 
 KIND = "data directory"
 FORMATS = (1, 2)
+COPY = "RESTORED"
+"""The file that a restored copy has until its logs have gone on under new origins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,8 @@ def _check_folders(folders: dict[str, Folder], tenants: set[str]) -> Iterator[Fi
 
 
 def _check_against(options: Options, origins: set[str]) -> Iterator[Finding]:
-    if options.against is not None and (origin := claimed_checkpoint(options.against).origin) not in origins:
+    known = origins.union(*map(former_origins, origins))
+    if options.against is not None and (origin := claimed_checkpoint(options.against).origin) not in known:
         yield Finding("structure", "--against", f"the log of {origin!r} is not in this place")
 
 
@@ -132,6 +136,7 @@ def _check_tenant(
         read_tail=tail,
         strays=folder.strays,
         is_ours=True,
+        is_copy=(path / COPY).exists(),
         findings=(*_check_size(log), *_check_keys(path, log.tenant)),
     )
     try:

@@ -141,7 +141,7 @@ def read_heads(entries: Sequence[bytes], *, first_index: int, with_events: bool 
 
 def is_format_1(entry: bytes) -> bool:
     """Whether it is one line of JSON with the members of format 1, its event one with an actor and an action."""
-    read = _parse(entry)
+    read = parse_entry(entry)
     event = read.get("event")
     is_line = b"\n" not in entry and b"\r" not in entry
     return is_line and list(read) in _MEMBERS and isinstance(event, dict) and event.keys() >= _EVENT_MEMBERS
@@ -151,7 +151,7 @@ def read_endings(entries: Sequence[bytes], *, first_index: int) -> list[Ending]:
     """The payloads that these entries end. Costs one search through their bytes."""
     found = list[Ending]()
     for index, entry in enumerate(entries, first_index):
-        event = _parse(entry).get("event") if MAY_END in entry else None
+        event = parse_entry(entry).get("event") if MAY_END in entry else None
         if isinstance(event, dict) and event.get("action") in (ERASED, EXPIRED):
             data = event.get("data")
             ranges = data.get("ranges") if isinstance(data, dict) else None
@@ -169,7 +169,7 @@ def received_at(entry: bytes) -> str:
 
 
 def _sealed(entry: bytes, index: int, received_at: str) -> SealedEntry | None:
-    sealed = _parse(entry).get("sealed")
+    sealed = parse_entry(entry).get("sealed")
     if not isinstance(sealed, dict) or not isinstance(fields := sealed.get("fields"), dict):
         return None
     retention_class = sealed.get("class")
@@ -198,7 +198,8 @@ def _is_range(part: object, *, before: int) -> bool:
     )
 
 
-def _parse(entry: bytes) -> dict[str, Any]:
+def parse_entry(entry: bytes) -> dict[str, Any]:
+    """The members of an entry; none when it is no JSON object."""
     try:
         read = _JSON.decode(entry.decode())
     except (ValueError, RecursionError):

@@ -10,18 +10,20 @@ from atp.limits import TILE_WIDTH
 from atp.merkle.checkpoints import OpenedCheckpoint
 from atp.merkle.entries import decode_entries
 from atp.merkle.hashes import HASH_BYTES, leaf_hashes
+from atp.merkle.keys import VerifierKey
 from atp.merkle.tiles import TILE_HEIGHT, EntryBundle, Tile, tile_width
 from atp.verify.entry import HeadReader, Heads, read_endings, received_at
-from atp.verify.known import Known, compare
+from atp.verify.known import Compared, Known, compare, compare_former
 from atp.verify.options import Options
 from atp.verify.payloads import PayloadCheck
-from atp.verify.reading import Piece, Reading, find_endings, read_bundle, read_piece
+from atp.verify.reading import Piece, Reading, find_endings, find_successions, read_bundle, read_piece
 from atp.verify.report import FINDINGS_MAX, Finding, Findings, Level, LevelVerdict, LogReport
 from atp.verify.source import Source
 from atp.verify.strays import Stray
+from atp.verify.succession import Succession, read_successions, succession_of
 from atp.verify.tail import Tail, check_beyond
 from atp.verify.tree import Segment, Settled, TileRows, blame, check_upper, make_segment, settle
-from atp.verify.trust import Trust
+from atp.verify.trust import Trust, claimed_checkpoint
 from atp.verify.workers import map_ordered
 
 _Result = TypeVar("_Result")
@@ -39,7 +41,7 @@ class StoredLog:
 
     `read_tail` is there where the last bundle is not in a file of its own; then only full tiles are stored. `strays`
     are the files that its tree may not need, where files can be listed. `is_ours` says that every entry has to be of
-    format 1, `has_packs` that payloads have to be beside the log.
+    format 1, `has_packs` that payloads have to be beside the log, `is_copy` that it was restored and has not gone on.
     """
 
     name: str
@@ -51,6 +53,7 @@ class StoredLog:
     strays: Iterable[Stray] = ()
     is_ours: bool = False
     has_packs: bool = True
+    is_copy: bool = False
     findings: tuple[Finding, ...] = ()
 
 
@@ -103,6 +106,7 @@ class _Check:
         self.unread = 0
         self.notes = list[str]()
         self.forks = list[bytes]()
+        self.losses = list[Finding]()
 
     @cached_property
     def tail(self) -> Tail | None:
@@ -274,10 +278,34 @@ class _Check:
     def _check_known(self, known: Sequence[Known], trust: Trust, *, is_signed: bool) -> None:
         rows = self._rows() if is_signed else None
         for one in known:
-            compared = compare(one, self.opened.checkpoint, trust=trust, rows=rows)
+            compared = self._compare(one, trust, rows)
             self.findings.add(*compared.findings)
             self.notes += [compared.remark] if compared.remark else []
             self.forks += [compared.fork] if compared.fork else []
+            self.losses += [compared.loss] if compared.loss else []
+
+    def _compare(self, known: Known, trust: Trust, rows: TileRows | None) -> Compared:
+        """Under the origin of now, or under an older one, where an entry of the log says what became of that."""
+        now, origin = self.opened.checkpoint, _claimed_origin(known.note)
+        ended = succession_of(origin, self.successions) if origin != now.origin and rows is not None else None
+        if ended is None:
+            return compare(known, now, trust=trust, rows=rows, is_copy=self.log.is_copy)
+        return compare_former(known, ended, now, keys=self._former_keys(ended), rows=rows)
+
+    @cached_property
+    def successions(self) -> list[Succession]:
+        """The entries that say that the log goes on under another origin. Reads the log again."""
+        found = [one for part in self._map(find_successions, self._pieces(with_entries=True)) for one in part]
+        if self.tail is not None and self.tail.plain is not None:
+            first = self.size - self.size % TILE_WIDTH
+            found += read_successions(decode_entries(self.tail.plain), first_index=first)
+        return found
+
+    def _former_keys(self, ended: Succession) -> Sequence[VerifierKey]:
+        """The given keys of an older origin, else those that this person saw it use and those that the entry names."""
+        given = tuple(key for key in self.options.trusted if key.name == ended.former)
+        seen = self.options.memory.keys(ended.former) if self.options.memory else ()
+        return given or tuple(dict.fromkeys((*seen, *ended.vkeys)))
 
     def _rows(self) -> TileRows:
         leaves = self.tail.leaves if self.tail is not None else {}
@@ -307,6 +335,7 @@ class _Check:
             tuple(self.notes),
             self.log.note,
             tuple(self.forks),
+            tuple(self.losses),
         )
 
     def _structure(self) -> LevelVerdict:
@@ -341,3 +370,11 @@ class _Check:
             return received_at(last) if hashes[-HASH_BYTES:] == leaf_hashes([last])[0] else None
         except (MissingError, TamperedError, RefusedError, IndexError):
             return None
+
+
+def _claimed_origin(note: bytes) -> str:
+    """What a known note says that it is of; one that is no checkpoint says nothing, as comparing it tells."""
+    try:
+        return claimed_checkpoint(note).origin
+    except RefusedError:
+        return ""

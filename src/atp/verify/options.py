@@ -19,8 +19,9 @@ def no_progress(done: int, total: int) -> None:
 class Options:
     """How to verify a place; the default is all that it allows, under the keys found in it, in this process.
 
-    `trusted` are the keys of `--vkey`, `against` the note of `--against`, `memory` where checkpoints are remembered,
-    `tenant` the only log to look at, `entry` the bytes that a single proof is about, `api_key` what a server asks for.
+    `trusted` are the keys of `--vkey`, `against` the note of `--against`, `known` further notes that a log may have
+    to begin with, `memory` where checkpoints are remembered, `tenant` the only log to look at, `entry` the bytes that
+    a single proof is about, `api_key` what a server asks for.
     """
 
     level: Level | None = None
@@ -32,6 +33,7 @@ class Options:
     tenant: str | None = None
     entry: bytes | None = None
     api_key: str | None = None
+    known: tuple[bytes, ...] = ()
 
     @property
     def with_payload(self) -> bool:

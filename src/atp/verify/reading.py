@@ -1,7 +1,7 @@
 """Reads entry bundles and the leaf tiles above them: what each says that the bundle's leaves are."""
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from atp.merkle.tiles import EntryBundle, Tile, tile_width
 from atp.verify.entry import END, MAY_END, Ending, HeadReader, Heads, read_endings
 from atp.verify.report import Finding, Level
 from atp.verify.source import Source
+from atp.verify.succession import MAY_SUCCEED, Succession, read_successions
 
 _LENGTH, _LENGTH_BYTES = struct.Struct(">H").unpack_from, 2
 _END_BYTES = len(END)
@@ -58,22 +59,31 @@ def read_piece(piece: Piece) -> list[Reading]:
 
 
 def find_endings(piece: Piece) -> list[Ending]:
-    """The payloads that entries of a piece end; only entries whose hash is in the leaf tile count.
+    """The payloads that entries of a piece end."""
+    return [one for first, entries in _marked(piece, MAY_END) for one in read_endings(entries, first_index=first)]
+
+
+def find_successions(piece: Piece) -> list[Succession]:
+    """The entries of a piece that let its log go on under another origin."""
+    marked = _marked(piece, MAY_SUCCEED)
+    return [one for first, entries in marked for one in read_successions(entries, first_index=first)]
+
+
+def _marked(piece: Piece, mark: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """The bundles of a piece that hold a mark, as first index and entries, if their hashes are those of the leaf tile.
 
     Costs one search through the bytes. What cannot be read was found before.
     """
-    found = list[Ending]()
     for index in range(piece.first, piece.stop):
         width = tile_width(level=0, index=index, size=piece.size)
         try:
             plain = piece.source.bundle(EntryBundle(index, width))
-            if MAY_END in plain:
+            if mark in plain:
                 entries = decode_entries(plain)
                 if b"".join(leaf_hashes(entries)) == piece.source.tile(Tile(0, index, width)):
-                    found += read_endings(entries, first_index=index * TILE_WIDTH)
+                    yield index * TILE_WIDTH, entries
         except (MissingError, TamperedError, MalformedError):
             continue
-    return found
 
 
 def read_bundle(

@@ -1,7 +1,7 @@
 """Remembers the newest checkpoint of each log that this person verified, so that the next one is held against it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +26,16 @@ class Memory:
             return note if claimed_checkpoint(note).origin == origin else None
         except (MissingError, TamperedError, UnavailableError, RefusedError):
             return None
+
+    def notes(self) -> Iterator[bytes]:
+        """Every note that is remembered and can be read, one an origin."""
+        for path in sorted((self.directory / "checkpoints").glob("[0-9a-f]*")):
+            try:
+                note = read_file(path, bytes_max=NOTE_FILE_BYTES_MAX)
+                if self._path(claimed_checkpoint(note).origin) == path:
+                    yield note
+            except (MissingError, TamperedError, UnavailableError, RefusedError):
+                continue
 
     def remember(self, note: bytes) -> None:
         """Replace what is remembered, unless that is of the same size or newer.

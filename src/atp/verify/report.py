@@ -71,7 +71,8 @@ class LogReport:
     """The verdicts about one log. `complete_up_to` is the last entry's received_at, or None where none can be read.
 
     `note` is the checkpoint where it holds; `forks` are signed notes that contradict it, and with it prove to anyone
-    that the log has two histories.
+    that the log has two histories. `losses` are entries that were signed and are gone, as a restore declared: nobody
+    tampered with the log, and it is not whole.
     """
 
     name: str
@@ -86,6 +87,7 @@ class LogReport:
     notes: tuple[str, ...] = ()
     note: bytes = b""
     forks: tuple[bytes, ...] = ()
+    losses: tuple[Finding, ...] = ()
 
     @property
     def is_tampered(self) -> bool:
@@ -114,6 +116,7 @@ class LogReport:
             "levels": {name: {"verdict": at.verdict, "reason": at.reason} for name, at in self.levels.items()},
             "findings": [_finding_json(finding) for finding in self.findings],
             "findings_total": self.findings_total,
+            "losses": [_finding_json(loss) for loss in self.losses],
             "notes": list(self.notes),
         }
 
@@ -124,11 +127,12 @@ class LogReport:
             lines.append(f"  trusted    {self.trusted}")
         for name, at in self.levels.items():
             lines.append(f"  {name:<10} {at.verdict}{': ' if at.reason else ''}{at.reason}")
-        if self.size and not self.is_tampered:
+        if self.size and not self.is_tampered and not self.losses:
             lines.append(f"  complete up to {self.complete_up_to or f'entry {self.size - 1}'}, nothing newer known")
         lines += [f"  ! {finding.sentence}" for finding in self.findings[:_TEXT_FINDINGS_MAX]]
         if self.findings_total > _TEXT_FINDINGS_MAX:
             lines.append(f"  ! and {self.findings_total - _TEXT_FINDINGS_MAX} more")
+        lines += [f"  ! {loss.sentence}" for loss in self.losses]
         return "\n".join([*lines, *(f"  - {note}" for note in self.notes)])
 
 
@@ -147,12 +151,25 @@ class Report:
         """Whether anything is wrong."""
         return bool(self.findings) or any(log.is_tampered for log in self.logs)
 
+    @property
+    def first_sentence(self) -> str:
+        """The first thing that is wrong; empty when nothing is."""
+        findings = [*self.findings, *(finding for log in self.logs for finding in log.findings)]
+        failed = (at.reason for log in self.logs for at in log.levels.values() if at.verdict == "failed")
+        return findings[0].sentence if findings else next(failed, "")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is wrong, and nothing that is known to have been signed is lost."""
+        return not self.is_tampered and not any(log.losses for log in self.logs)
+
     def as_json(self) -> dict[str, Any]:
         """Plain values for one JSON document."""
         return {
             "place": self.place,
             "kind": self.kind,
             "tampered": self.is_tampered,
+            "whole": self.is_whole,
             "logs": [log.as_json() for log in self.logs],
             "findings": [_finding_json(finding) for finding in self.findings],
             "notes": list(self.notes),
@@ -163,7 +180,13 @@ class Report:
         lines = [f"{self.place}: {self.kind}", *(log.as_text() for log in self.logs)]
         lines += [f"! {finding.sentence}" for finding in self.findings]
         lines += [f"- {note}" for note in self.notes]
-        return "\n".join([*lines, "TAMPERED" if self.is_tampered else "nothing wrong found"])
+        return "\n".join([*lines, self._verdict])
+
+    @property
+    def _verdict(self) -> str:
+        if self.is_tampered:
+            return "TAMPERED"
+        return "nothing wrong found" if self.is_whole else "LOST, DECLARED: entries that were signed are gone"
 
 
 def _finding_json(finding: Finding) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from atp.verify.options import Options
 from atp.verify.report import Finding, LogReport, Report
 from atp.verify.source import NOTE_FILE_BYTES_MAX, Files, FileSource, Source
 from atp.verify.strays import stray_files
+from atp.verify.succession import former_origins
 from atp.verify.trust import VKEY_FILE_BYTES_MAX, choose_trust, claimed_checkpoint, parse_vkeys
 
 KIND = "tlog-tiles directory"
@@ -40,7 +41,8 @@ def check_tiles(source: Source, *, name: str, place: str, directory: Path | None
     except (MissingError, TamperedError, RefusedError) as error:
         log = StoredLog(name, "", note, source)
         return untrusted(log, Finding("structure", "checkpoint", str(error)), options)
-    if options.against is not None and (other := claimed_checkpoint(options.against).origin) != origin:
+    origins = [origin, *former_origins(origin)]
+    if options.against is not None and (other := claimed_checkpoint(options.against).origin) not in origins:
         finding = Finding("structure", "--against", f"it is of {other!r}, and this log is {origin!r}")
         log = replace(log, findings=(finding,))
     return check_log(log, trust=trust, known=known_checkpoints(origin, options), options=options)

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from atp.adapters.sqlite.wal import WalCopier
 from atp.errors import ConflictError, MissingError, TamperedError, UnavailableError
 from atp.limits import TILE_WIDTH
 from atp.merkle.hashes import HASH_BYTES
-from atp.ports.event_store import Batch, Log, Parked, Swap
+from atp.ports.event_store import Batch, Log, Parked, Succession, Swap
 
 _LOGS = """
 SELECT number, tenant, origin, created_at,
@@ -38,6 +38,7 @@ _INSERT_PARKED = "INSERT OR IGNORE INTO parked(log, key, reason, body, parked_at
 _PARKED = "SELECT key, reason, body, parked_at FROM parked WHERE log = ? ORDER BY parked_at, key LIMIT ?"
 _FIRST_CHECKPOINT = "INSERT OR IGNORE INTO checkpoint(log, size, note) VALUES (?, ?, ?)"
 _NEXT_CHECKPOINT = "UPDATE checkpoint SET size = ?, note = ? WHERE log = ? AND note = ?"
+_SET_ORIGIN = "UPDATE log SET origin = ? WHERE tenant = ? AND origin = ?"
 _TRIMMED_THROUGH = "trimmed_through"  # in `meta`: the newest batch that was ever trimmed
 _SET_TRIMMED = "INSERT INTO meta VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = max(value, excluded.value)"
 
@@ -231,6 +232,23 @@ class SqliteEventStore:
                     self._swap(connection, swap)
             # Inside the lock and after the commit: nobody is shown a note that is not durable.
             self._notes |= {swap.tenant: swap.new for swap in swaps}
+
+    def succeed(self, successions: Sequence[Succession]) -> None:
+        """See EventStore."""
+        with self._write_lock:
+            with self._transaction("succeed", "logs") as connection:
+                for one in successions:
+                    self._swap(connection, one.swap)
+                    if not connection.execute(_SET_ORIGIN, (one.origin, one.swap.tenant, one.former)).rowcount:
+                        raise ConflictError(
+                            f"could not let the log of {one.swap.tenant!r} go on as {one.origin!r}: it is not "
+                            f"{one.former!r}",
+                            hint="read it again",
+                        )
+            for one in successions:
+                extent = self._extents[one.swap.tenant]
+                extent.log = replace(extent.log, origin=one.origin)
+            self._notes |= {one.swap.tenant: one.swap.new for one in successions}
 
     def _swap(self, connection: sqlite3.Connection, swap: Swap) -> None:
         number = self._extent(swap.tenant).number

@@ -1,0 +1,1 @@
+"""The trail itself: the data directory of `atp serve`, copied while it is served, restored without forking a log."""
