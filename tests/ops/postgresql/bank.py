@@ -178,4 +178,4 @@ def wait_for(path: Path, words: str, *, seconds: float = 60) -> None:
 def shipped(here: Path) -> list[Path]:
     """The whole segments in the repository, oldest first."""
     found = (here / "vault/ledger/wal").glob("*/*")
-    return sorted(path for path in found if ".partial." not in path.name and ".history." not in path.name)
+    return sorted(path for path in found if not path.name.endswith("_partial") and ".history_" not in path.name)

@@ -20,11 +20,11 @@ def lived(atp: Atp, bank: Cluster, here: Path) -> Path:
     with following(atp, here, within="1s"):
         atp.document("backup", "run", "ledger")
         for number in range(1, 6):
-            bank.ask(f"INSERT INTO booking (id) VALUES ({number}) RETURNING id")
             atp.document("drill", "heartbeat", "ledger")
-            segment = bank.ask("SELECT pg_walfile_name(pg_current_wal_lsn())")[0][0]
+            sql = f"INSERT INTO booking (id) VALUES ({number}) RETURNING pg_walfile_name(pg_current_wal_insert_lsn())"
+            ((segment,),) = bank.ask(sql)
             until = time.monotonic() + 30
-            while not any(path.name.startswith(str(segment)) for path in shipped(here)):
+            while not any(path.name >= str(segment) for path in shipped(here)):
                 assert time.monotonic() < until, (here / "follow.log").read_text()
                 time.sleep(0.1)
     release(here / "vault")
@@ -55,7 +55,7 @@ def test_a_target_that_the_log_does_not_reach_is_refused_before_anything_is_fetc
 
 def test_a_moment_after_the_last_commit_that_the_log_covers_is_the_end(atp: Atp, lived: Path, bank: Cluster) -> None:
     """The server itself dies with an error here, after it said that it was ready."""
-    at = datetime.strptime(shipped(lived)[-1].name.split(".")[1], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
+    at = datetime.strptime(shipped(lived)[-1].name.split("_")[1], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
     code, said = restored(atp, "--at", at.isoformat())
     assert code == 0, said
 
@@ -76,7 +76,7 @@ def test_a_log_whose_end_is_gone_is_found_by_the_ledger(atp: Atp, lived: Path) -
     """Nothing in the repository tells that something followed: only what was acknowledged does."""
     for path in shipped(lived)[-3:]:
         path.unlink()
-    for path in (lived / "vault/ledger/wal").glob("*/*.partial.*"):
+    for path in (lived / "vault/ledger/wal").glob("*/*_partial"):
         path.unlink()
     time.sleep(10)
     verdict, why = drilled(atp)

@@ -79,6 +79,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         yield from self.data
 
 
+_RECOVER = """\
+for file in wal/SYSTEM/*; do name=${file##*/};
+  age --decrypt --identity KEY.txt $file | zstd --decompress > LOG/${name%%_*}; done
+touch PLACE/recovery.signal; echo "restore_command = 'cp LOG/%f %p'" >> PLACE/postgresql.auto.conf
+pg_ctl start -D PLACE"""
+
+
 def backup_prefix(dataset: str, backup: str) -> str:
     """Where the objects of a backup are."""
     return f"{dataset}/{backup}/"
@@ -97,7 +104,8 @@ def how_to_restore(kind: Kind) -> str:
     opened = "cat data.* | age --decrypt --identity KEY.txt | zstd --decompress"
     if kind == "sqlite":
         return f"{opened} > PLACE/database"
-    return f"{opened} | tar --extract --preserve-permissions --numeric-owner --xattrs --xattrs-include='*' -C PLACE"
+    tar = f"{opened} | tar --extract --preserve-permissions --numeric-owner --xattrs --xattrs-include='*' -C PLACE"
+    return f"{tar}\n{_RECOVER}" if kind == "postgresql" else tar
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -1,9 +1,9 @@
 """Segments of the write-ahead log: their names, their order, and how they lie in a repository.
 
 DATASET/wal/SYSTEM/…                those of one cluster, by its identifier
-SEGMENT.COVERS.SHA256               a whole segment; COVERS: all that was committed by then is in it and those before it
-SEGMENT.partial.…                   what was received of a segment when the server was gone
-TIMELINE.history.…                  how a timeline began
+SEGMENT_COVERS_SHA256               a whole segment; COVERS: all that was committed by then is in it and those before it
+SEGMENT_COVERS_SHA256_partial       what was received of a segment when the server was gone
+TIMELINE.history_COVERS_SHA256      how a timeline began
 
 SHA256 is that of the stored bytes: zstd inside of age, as everything is.
 https://www.postgresql.org/docs/current/continuous-archiving.html
@@ -18,7 +18,7 @@ from atp.errors import MissingError, TamperedError
 from atp.ops.backups.format.manifest import Cluster
 from atp.ports.repository import Repository
 
-_NAME = re.compile(r"([0-9A-F]{24}|[0-9A-F]{8}\.history)(\.partial)?\.([0-9]{8}T[0-9]{12}Z)\.([0-9a-f]{64})")
+_NAME = re.compile(r"([0-9A-F]{24}|[0-9A-F]{8}\.history)_([0-9]{8}T[0-9]{12}Z)_([0-9a-f]{64})(_partial)?")
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _SECOND = "%Y-%m-%dT%H:%M:%SZ"
 _LOGS_BYTES = 1 << 32
@@ -48,8 +48,8 @@ def wal_prefix(dataset: str, system: str) -> str:
 
 def shipped_name(prefix: str, segment: str, *, is_partial: bool, covers_until: datetime, sha256: str) -> str:
     """The name of a segment in a repository."""
-    partial = ".partial" if is_partial else ""
-    return f"{prefix}{segment}{partial}.{covers_until.astimezone(UTC):{_TIME}}.{sha256}"
+    partial = "_partial" if is_partial else ""
+    return f"{prefix}{segment}_{covers_until.astimezone(UTC):{_TIME}}_{sha256}{partial}"
 
 
 def list_shipped(repository: Repository, prefix: str) -> list[Shipped]:
@@ -58,8 +58,8 @@ def list_shipped(repository: Repository, prefix: str) -> list[Shipped]:
     for kept in repository.objects(prefix):
         match = _NAME.fullmatch(kept.name.removeprefix(prefix))
         if match is not None:
-            covers = datetime.strptime(match[3], _TIME).replace(tzinfo=UTC)
-            found.append(Shipped(kept.name, match[1], bool(match[2]), covers, match[4], kept.size_bytes))
+            covers = datetime.strptime(match[2], _TIME).replace(tzinfo=UTC)
+            found.append(Shipped(kept.name, match[1], bool(match[4]), covers, match[3], kept.size_bytes))
     return sorted(found, key=lambda one: (one.segment, not one.is_partial, one.covers_until))
 
 
