@@ -10,7 +10,7 @@ and few events, or none, is no end: whoever wants more asks on.
 import base64
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
@@ -28,7 +28,7 @@ from atp.limits import (
 )
 from atp.log.project.follow import Log
 from atp.log.project.frames import Facts, event_text, read_facts
-from atp.log.terms import Fields, field_term, fold, fold_phrase, plain, word_term
+from atp.log.terms import Fields, field_term, fold_phrase, fold_plain, plain, word_term
 from atp.ports.read_models import Narrowing, ReadModels
 
 _CURSOR = struct.Struct(">8sQQ")  # digest of the question, size of the log that is listed, index to go on with
@@ -188,11 +188,10 @@ def _condition(question: Question, phrases: list[bytes]) -> Answers:
     is_text_only = all(condition is None for condition in (*question.fields, *bounds))
 
     def answers_in(entries: list[bytes], indexes: range) -> Iterator[tuple[int, bytes]]:
-        texts = list(map(event_text, entries)) if phrases else []
-        hopeful = _hopeful(texts, words) if phrases else range(len(entries))
+        hopeful = _hopeful(list(map(event_text, entries)), words) if phrases else None
         for index in indexes:
             position = index % FRAME_ENTRIES
-            if position not in hopeful or not _holds(texts[position] if phrases else b"", phrases):
+            if hopeful is not None and not (position in hopeful and _holds(hopeful[position], phrases)):
                 continue
             if is_text_only or _meets(question, read_facts(entries[position])):
                 yield index, entries[position]
@@ -200,30 +199,33 @@ def _condition(question: Question, phrases: list[bytes]) -> Answers:
     return answers_in
 
 
-def _hopeful(texts: list[bytes], words: list[bytes]) -> Collection[int]:
-    """Where in a frame all words may stand, by one look at all of its texts. About 0.2 ms, however many texts."""
-    raw = np.frombuffer(plain(b"\n".join(texts)), np.uint8)
-    ends = np.append(np.flatnonzero(raw == _LINE_BREAK), len(raw))
-    if len(ends) != len(texts):  # texts that are no JSON may have line breaks of their own
-        return range(len(texts))
+def _hopeful(texts: list[bytes], words: list[bytes]) -> dict[int, bytes]:
+    """The plain texts of a frame in which all words may stand, by position: one look at all of them. About 0.15 ms."""
+    joined = plain(b"\n".join(texts))
+    raw = np.frombuffer(joined, np.uint8)
     similar = (raw | _CASE).tobytes()
     wanted = [(np.frombuffer(word, np.uint8) | _CASE).tobytes() for word in words]
-    return set(_meeting(similar, wanted, ends.tolist())) if all(word in similar for word in wanted) else ()
+    if not all(word in similar for word in wanted):
+        return {}
+    ends = [*np.flatnonzero(raw == _LINE_BREAK).tolist(), len(raw)]
+    if len(ends) != len(texts):  # texts that are no JSON may have line breaks of their own
+        return dict(enumerate(map(plain, texts)))
+    return {number: joined[start:end] for number, start, end in _meeting(similar, wanted, ends)}
 
 
-def _meeting(joined: bytes, words: list[bytes], ends: list[int]) -> Iterator[int]:
-    """In which of the joined texts, each with its end, all words stand. The first word should be the rarest."""
+def _meeting(joined: bytes, words: list[bytes], ends: list[int]) -> Iterator[tuple[int, int, int]]:
+    """In which of the joined texts, and from where to where, all words stand. The first word should be the rarest."""
     at = joined.find(words[0])
     while at >= 0:
         number = bisect_right(ends, at)
         start, end = ends[number - 1] + 1 if number else 0, ends[number]
         if all(joined.find(word, start, end) >= 0 for word in words):
-            yield number
+            yield number, start, end
         at = joined.find(words[0], end)
 
 
 def _holds(text: bytes, phrases: list[bytes]) -> bool:
-    folded = fold(text) if phrases else b""
+    folded = fold_plain(text)
     return all(phrase in folded for phrase in phrases)
 
 
