@@ -105,6 +105,18 @@ def fold_plain(text: bytes) -> bytes:
     return _spaced(_SHORT_ESCAPE.sub(b"  ", text).translate(_FOLD).split())
 
 
+def has_word(text: bytes, word: bytes) -> bool:
+    """Whether a folded word is among those of what `plain` gave, or of a piece of it. About 0.5 ns a byte, and 0.5 µs
+    for each place where it is part of a text."""
+    lower = b" %b " % text.lower()
+    at = lower.find(word, 1)
+    while at >= 0:
+        if _FOLD[lower[at + len(word)]] == _SPACE and _is_beginning(lower, at):
+            return True
+        at = lower.find(word, at + 1)
+    return False
+
+
 def plain(text: bytes) -> bytes:
     """A text with the same words and line breaks, in which each word stands as it is folded, but for ASCII capitals.
 
@@ -129,13 +141,23 @@ def plain(text: bytes) -> bytes:
 
 def _oddities(text: bytes) -> Places:
     """Where a text goes beyond ASCII or may have a `\\u`: a `u` behind backslashes, unless there are exactly two."""
-    raw = np.frombuffer(b"\n\n%b\n" % text, np.uint8)
-    slashes = np.flatnonzero(raw == _BACKSLASH)
-    slashes = slashes[raw[slashes + 1] == _U]
-    escapes = slashes[(raw[slashes - 1] != _BACKSLASH) | (raw[slashes - 2] == _BACKSLASH)]
-    if text.isascii():
-        return escapes - 2
-    return np.sort(np.concatenate((escapes, np.flatnonzero(raw > _ASCII_MAX)))) - 2
+    raw = np.frombuffer(text, np.uint8)
+    escapes = np.flatnonzero((raw[:-1] == _BACKSLASH) & (raw[1:] == _U))
+    before = raw[escapes - 1] != _BACKSLASH  # a first place looks at the end of the text
+    escapes = escapes[before | (raw[escapes - 2] == _BACKSLASH) | (escapes == 0)]
+    return escapes if text.isascii() else np.sort(np.concatenate((escapes, np.flatnonzero(raw > _ASCII_MAX))))
+
+
+def _is_beginning(text: bytes, at: int) -> bool:
+    """Whether a word can begin here: behind what parts words, or what belongs to an escape, and in no escape."""
+    return _is_escaped(text, at - 1) or (_FOLD[text[at - 1]] == _SPACE and not _is_escaped(text, at))
+
+
+def _is_escaped(text: bytes, at: int) -> bool:
+    first = at
+    while text[first - 1] == _BACKSLASH:
+        first -= 1
+    return (at - first) % 2 == 1
 
 
 def _parted(text: bytes, oddities: Places) -> tuple[bytes, Places]:
