@@ -85,7 +85,7 @@ class Page:
 
 
 def ask(question: Question, *, tenant: str, reader: Log, read_models: ReadModels) -> Page:
-    """Answer one page. Costs about 0.3 ms for each candidate frame, and never more than `SCAN_FRAMES_MAX` of them.
+    """Answer one page. Costs about 0.4 ms for each candidate frame, and never more than `SCAN_FRAMES_MAX` of them.
 
     MalformedError for a question without meaning, and for a cursor that belongs to another one.
     """
@@ -183,7 +183,7 @@ def _inside(number: int, span: range) -> range:
 
 def _condition(question: Question, phrases: list[bytes]) -> Answers:
     """The exact test of the entries of a frame."""
-    words = sorted(set(_words(phrases)), key=len, reverse=True)
+    words = sorted(set(_words(phrases)))
     bounds = (question.since, question.until, question.received_since, question.received_until)
     asked = [(place, value) for place, value in enumerate(question.fields) if value is not None]
     is_text_only = not asked and all(bound is None for bound in bounds)
@@ -203,25 +203,27 @@ def _condition(question: Question, phrases: list[bytes]) -> Answers:
 def _hopeful(texts: list[bytes], words: list[bytes]) -> dict[int, bytes]:
     """The plain texts of a frame in which all words may stand, by position: one look at all of them. About 0.2 ms.
 
-    The first word should be the rarest.
+    The word that comes up last is the rarest, as far as one look tells: the others are looked for around it alone.
     """
     joined = plain(b"\n".join(texts))
     raw = np.frombuffer(joined, np.uint8)
     similar = (raw | _CASE).tobytes()
-    first, *others = [(np.frombuffer(word, np.uint8) | _CASE).tobytes() for word in words]
-    at = similar.find(first)
-    if at < 0 or not all(word in similar for word in others):
+    wanted = [(np.frombuffer(word, np.uint8) | _CASE).tobytes() for word in words]
+    places = list(map(similar.find, wanted))
+    if min(places) < 0:
         return {}
     ends = [*np.flatnonzero(raw == _LINE_BREAK).tolist(), len(raw)]
     if len(ends) != len(texts):  # texts that are no JSON may have line breaks of their own
         return dict(enumerate(map(plain, texts)))
+    at = max(places)
+    rarest = wanted[places.index(at)]
     found = dict[int, bytes]()
     while at >= 0:
         number = bisect_right(ends, at)
         start, end = ends[number - 1] + 1 if number else 0, ends[number]
-        if all(similar.find(word, start, end) >= 0 for word in others):
+        if all(similar.find(word, start, end) >= 0 for word in wanted):
             found[number] = joined[start:end]
-        at = similar.find(first, end)
+        at = similar.find(rarest, end)
     return found
 
 

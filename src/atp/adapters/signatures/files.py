@@ -43,13 +43,13 @@ class SealedFile:
 
         At most 1 µs a bit.
         """
-        common, block = (1 << FRAMES) - 1, number * BLOCK.itemsize
+        common = (1 << FRAMES) - 1
         for position in positions:
-            held = self._read(SLICE_BYTES, block + position * SLICE_BYTES)
+            held = self._read(SLICE_BYTES, number * BLOCK.itemsize + position * SLICE_BYTES)
             if held is not None:
                 common &= int.from_bytes(held, "little")
-                if not common:
-                    break
+            if not common:
+                break
         return common
 
     def block(self, number: int) -> Records | None:
