@@ -306,6 +306,31 @@ def test_a_segment_is_not_sealed_over_what_another_process_wrote(tmp_path: Path)
     check_whole(models, size=1_024)
 
 
+def test_blocks_and_rows_answer_what_a_plain_scan_of_all_rows_finds(
+    tmp_path: Path, rng: random.Random, count: Callable[..., int]
+) -> None:
+    made = [
+        Frame(number, np.array([rng.randrange(40) for _ in range(rng.randrange(3))], np.uint64), number, number + 5)
+        for number in range(2 * FRAMES + 100)
+    ]
+    rows, models = rows_of(made), Signatures(tmp_path)
+    models.extend("acme", made)
+    for _ in range(count(bounded=25, soak=2_000)):
+        terms = rng.sample(range(42), rng.randrange(3))
+        positions = positions_of(np.array(terms, np.uint64))
+        is_held = [bool((row["bits"][positions >> 3] >> (positions & 7) & 1).all()) for row in rows]
+        first, last = sorted(rng.choices(range(len(made)), k=2))
+        since, until = rng.choice((None, first + 3)), rng.choice((None, last - 3))
+        expected = [
+            number
+            for number in range(first, last + 1)
+            if is_held[number] and (since is None or number + 5 >= since) and (until is None or number < until)
+        ]
+        options = {"first": first, "last": last, "since": since, "until": until}
+        assert found(models, *terms, newest_first=False, **options) == expected
+        assert found(models, *terms, **options) == expected[::-1]
+
+
 @given(st.lists(st.integers(0, 5), max_size=30))
 def test_rows_that_grow_are_those_that_were_put_together(steps: list[int]) -> None:
     rows, seen, size = rows_of([]), [], 0

@@ -213,6 +213,39 @@ def test_odd_texts_are_found_as_a_list_filter_finds_them(values: list[str], data
     assert answers(question, log, MemoryReadModels()) == naive(question, log.published)
 
 
+TOKENS = (
+    "\\u0027",
+    "\\u003c",
+    "\\u00ae",
+    "\\u0338",
+    "\\u0061b",
+    "®",
+    "é",
+    "\\\\",
+    "\\n",
+    '\\"',
+    " ",
+    "stop",
+    "STOP",
+    "us",
+)
+
+
+@pytest.mark.parametrize("order", ["-index", "index"])
+def test_texts_full_of_escapes_are_found_as_a_list_filter_finds_them(
+    order: Any, read_models: ReadModels, rng: random.Random, count: Callable[..., int]
+) -> None:
+    made = ["".join(rng.choices(TOKENS, k=rng.randrange(12))) for _ in range(64 * 5 + 9)]
+    log = ListedLog([entry_of(event_with(f'"{text}"'.encode(), number=n)) for n, text in enumerate(made)])
+    follow(log, read_models)
+    for _ in range(count(bounded=60, soak=5_000)):
+        question = replace(
+            random_question(rng, log.published), text=rng.choice(("stop", "us", "ab-stop", "é us", "nus"))
+        )
+        question = replace(question, order=order)
+        assert answers(question, log, read_models) == naive(question, log.published), question
+
+
 @pytest.mark.parametrize(
     "entry", [b"a\nb needle", rb"\u006eeedle", b"\\" * 3 + b"u006eeedle", b"\nneedle\n", b"@needle"]
 )

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from atp.log.event import parse_instant
 from atp.log.project.frames import event_text, instant_of, make_frame, read_facts
-from atp.log.terms import Fields, field_term, field_terms, fold, fold_phrase, plain, text_terms, word_term
+from atp.log.terms import (
+    Fields,
+    field_term,
+    field_terms,
+    fold,
+    fold_phrase,
+    fold_plain,
+    has_word,
+    plain,
+    text_terms,
+    word_term,
+)
 from tests.log import reading
 from tests.log.listed import KINDS, entry_of, event_with, real_entries
 
@@ -211,3 +222,24 @@ def test_terms_stand_once_in_a_frame() -> None:
 
 def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "replace")
+
+
+TOKENS = (
+    *("\\u0027", "\\u003c", "\\u003D", "\\u005c", "\\u00ae", "\\u00AD", "\\u0061", "\\u00df", "\\ud83d", "\\u001z"),
+    *("\\u", "\\u00", "\\", "\\n", '"', " ", "\n", "<", ">", "®", "\u00ad", "ª", "ß", "é", "\u0338", "\u200e"),
+    *("a", "B", "_", "u", "n", "0027"),
+)
+RAW = st.lists(st.sampled_from([token.encode() for token in TOKENS]) | st.binary(max_size=3), max_size=12).map(b"".join)
+
+
+@given(RAW, st.sampled_from((1, 40)))
+def test_a_plain_text_has_the_words_of_the_text(text: bytes, repeats: int) -> None:
+    repeated = b"\n".join([text] * repeats)
+    assert fold_plain(plain(repeated)) == fold(repeated)
+
+
+@given(RAW, RAW)
+def test_a_word_is_found_where_it_stands_and_nowhere_else(text: bytes, other: bytes) -> None:
+    words, found = set(fold(text).split()), plain(text)
+    for word in {*words, *fold(other).split(), b"a", b"n", b"u"}:
+        assert has_word(found, word) == (word in words), word

@@ -10,7 +10,7 @@ and few events, or none, is no end: whoever wants more asks on.
 import base64
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
@@ -28,7 +28,7 @@ from atp.limits import (
 )
 from atp.log.project.follow import Log
 from atp.log.project.frames import Facts, event_text, read_facts
-from atp.log.terms import Fields, field_term, fold, fold_phrase, plain, word_term
+from atp.log.terms import Fields, field_term, fold_phrase, fold_plain, has_word, plain, word_term
 from atp.ports.read_models import Narrowing, ReadModels
 
 _CURSOR = struct.Struct(">8sQQ")  # digest of the question, size of the log that is listed, index to go on with
@@ -85,7 +85,7 @@ class Page:
 
 
 def ask(question: Question, *, tenant: str, reader: Log, read_models: ReadModels) -> Page:
-    """Answer one page. Costs about 0.3 ms for each candidate frame, and never more than `SCAN_FRAMES_MAX` of them.
+    """Answer one page. Costs about 0.4 ms for each candidate frame, and never more than `SCAN_FRAMES_MAX` of them.
 
     MalformedError for a question without meaning, and for a cursor that belongs to another one.
     """
@@ -183,56 +183,67 @@ def _inside(number: int, span: range) -> range:
 
 def _condition(question: Question, phrases: list[bytes]) -> Answers:
     """The exact test of the entries of a frame."""
-    words = sorted(set(_words(phrases)), key=len, reverse=True)
+    words = sorted(set(_words(phrases)))
     bounds = (question.since, question.until, question.received_since, question.received_until)
-    is_text_only = all(condition is None for condition in (*question.fields, *bounds))
+    asked = [(place, value) for place, value in enumerate(question.fields) if value is not None]
+    is_text_only = not asked and all(bound is None for bound in bounds)
 
     def answers_in(entries: list[bytes], indexes: range) -> Iterator[tuple[int, bytes]]:
-        texts = list(map(event_text, entries)) if phrases else []
-        hopeful = _hopeful(texts, words) if phrases else range(len(entries))
+        hopeful = _hopeful(list(map(event_text, entries)), words) if phrases else None
         for index in indexes:
             position = index % FRAME_ENTRIES
-            if position not in hopeful or not _holds(texts[position] if phrases else b"", phrases):
+            if hopeful is not None and not (position in hopeful and _holds(hopeful[position], phrases)):
                 continue
-            if is_text_only or _meets(question, read_facts(entries[position])):
+            if is_text_only or _meets(question, asked, read_facts(entries[position])):
                 yield index, entries[position]
 
     return answers_in
 
 
-def _hopeful(texts: list[bytes], words: list[bytes]) -> Collection[int]:
-    """Where in a frame all words may stand, by one look at all of its texts. About 0.2 ms, however many texts."""
-    raw = np.frombuffer(plain(b"\n".join(texts)), np.uint8)
-    ends = np.append(np.flatnonzero(raw == _LINE_BREAK), len(raw))
-    if len(ends) != len(texts):  # texts that are no JSON may have line breaks of their own
-        return range(len(texts))
+def _hopeful(texts: list[bytes], words: list[bytes]) -> dict[int, bytes]:
+    """The plain texts of a frame in which all words may stand, by position: one look at all of them. About 0.2 ms.
+
+    The word that comes up last is the rarest, as far as one look tells: the others are looked for around it alone.
+    """
+    joined = plain(b"\n".join(texts))
+    raw = np.frombuffer(joined, np.uint8)
     similar = (raw | _CASE).tobytes()
     wanted = [(np.frombuffer(word, np.uint8) | _CASE).tobytes() for word in words]
-    return set(_meeting(similar, wanted, ends.tolist())) if all(word in similar for word in wanted) else ()
-
-
-def _meeting(joined: bytes, words: list[bytes], ends: list[int]) -> Iterator[int]:
-    """In which of the joined texts, each with its end, all words stand. The first word should be the rarest."""
-    at = joined.find(words[0])
+    places = list(map(similar.find, wanted))
+    if min(places) < 0:
+        return {}
+    ends = [*np.flatnonzero(raw == _LINE_BREAK).tolist(), len(raw)]
+    if len(ends) != len(texts):  # texts that are no JSON may have line breaks of their own
+        return dict(enumerate(map(plain, texts)))
+    at = max(places)
+    rarest = wanted[places.index(at)]
+    found = dict[int, bytes]()
     while at >= 0:
         number = bisect_right(ends, at)
         start, end = ends[number - 1] + 1 if number else 0, ends[number]
-        if all(joined.find(word, start, end) >= 0 for word in words):
-            yield number
-        at = joined.find(words[0], end)
+        if all(similar.find(word, start, end) >= 0 for word in wanted):
+            found[number] = joined[start:end]
+        at = similar.find(rarest, end)
+    return found
 
 
 def _holds(text: bytes, phrases: list[bytes]) -> bool:
-    folded = fold(text) if phrases else b""
-    return all(phrase in folded for phrase in phrases)
+    """Whether all phrases occur in a plain text. Only those of several words are worth folding it."""
+    parted = [phrase.split() for phrase in phrases]
+    if not all(has_word(text, words[0]) for words in parted if len(words) == 1):
+        return False
+    folded = fold_plain(text) if any(len(words) > 1 for words in parted) else b""
+    return all(phrase in folded for phrase, words in zip(phrases, parted, strict=True) if len(words) > 1)
 
 
-def _meets(question: Question, facts: Facts | None) -> bool:
+def _meets(question: Question, asked: list[tuple[int, str]], facts: Facts | None) -> bool:
     if facts is None:
         return False
+    for place, value in asked:
+        if facts.fields[place] != value:
+            return False
     return (
-        all(asked is None or asked == found for asked, found in zip(question.fields, facts.fields, strict=True))
-        and (question.since is None or question.since <= facts.at)
+        (question.since is None or question.since <= facts.at)
         and (question.until is None or facts.at < question.until)
         and (question.received_since is None or question.received_since <= facts.received_at)
         and (question.received_until is None or facts.received_at < question.received_until)

@@ -1,7 +1,7 @@
 """Reading one published log: entries, frames and tiles, be they full ones (objects) or the tail (the order)."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from threading import Lock
 
@@ -62,13 +62,13 @@ class Cache:
                 self._bundles.popitem(last=False)
         return stored
 
-    def frame(self, key: str, part: int, objects: ObjectStore) -> list[bytes]:
-        """The entries of one frame of a stored bundle, unpacked at most once while they are in use."""
+    def frame(self, key: str, part: int, read: Callable[[], list[bytes]]) -> list[bytes]:
+        """The entries of one full, published frame of the bundle at `key`, read at most once while they are in use."""
         with self._lock:
             if (entries := self._frames.get((key, part))) is not None:
                 self._frames.move_to_end((key, part))
                 return entries
-        entries = bundles.unpack_frame(self.bundle(key, objects), part)
+        entries = read()
         with self._lock:
             self._frames[key, part] = entries
             while len(self._frames) > _CACHED_FRAMES:
@@ -103,8 +103,7 @@ class BundleReader:
 
     def frame(self, number: int) -> list[bytes]:
         """The 64 entries of one frame. TamperedError when its bundle is damaged or gone."""
-        bundle, part = divmod(number, TILE_WIDTH // FRAME_ENTRIES)
-        return self._cache.frame(bundle_key(self.tenant, bundle), part, self._object_store)
+        return _stored_frame(self.tenant, number, self._object_store, self._cache)
 
 
 class LogReader:
@@ -146,8 +145,7 @@ class LogReader:
         return self.durable(index, index + 1)[0]
 
     def _full_frame(self, number: int) -> list[bytes]:
-        bundle, part = divmod(number, TILE_WIDTH // FRAME_ENTRIES)
-        return self._cache.frame(bundle_key(self.tenant, bundle), part, self._object_store)
+        return _stored_frame(self.tenant, number, self._object_store, self._cache)
 
     def _stored(self, start: int, stop: int, *, full: int) -> list[bytes]:
         """Entries below `full` come from bundles, the others from the order."""
@@ -171,10 +169,13 @@ class LogReader:
     def frame(self, number: int) -> list[bytes]:
         """The published entries of one frame: 64 consecutive ones, or fewer at the end."""
         first = number * FRAME_ENTRIES
-        size = self.size()
+        beyond, size = first + FRAME_ENTRIES, self.size()
         if first // TILE_WIDTH < size // TILE_WIDTH:
             return self._full_frame(number)
-        return self._tail(first, min(first + FRAME_ENTRIES, size))
+        if beyond > size:
+            return self._tail(first, size)
+        key, part = _place(self.tenant, number)
+        return self._cache.frame(key, part, lambda: self._tail(first, beyond))
 
     def bundle(self, number: int, width: int) -> bytes:
         """Plain C2SP bundle bytes of `width` entries (256 is full)."""
@@ -222,3 +223,14 @@ class LogReader:
             if start >= held:
                 raise
             return self._stored(start, stop, full=held)
+
+
+def _place(tenant: str, number: int) -> tuple[str, int]:
+    """The bundle of a frame, and which part of it that is."""
+    bundle, part = divmod(number, TILE_WIDTH // FRAME_ENTRIES)
+    return bundle_key(tenant, bundle), part
+
+
+def _stored_frame(tenant: str, number: int, objects: ObjectStore, cache: Cache) -> list[bytes]:
+    key, part = _place(tenant, number)
+    return cache.frame(key, part, lambda: bundles.unpack_frame(cache.bundle(key, objects), part))

@@ -29,6 +29,7 @@ from atp.ports.read_models import Frame, Narrowing
 _ROWS_HELD_MAX = 12_288  # of open segments, over all tenants: 72 MiB
 _VIEWS_HELD_MAX = 4_096
 _NO_ROWS = np.empty(0, ROW)
+_NO_NUMBERS = np.empty(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +98,18 @@ class Signatures:
                 frames = frames[room:]
 
     def candidates(self, tenant: str, narrowing: Narrowing) -> Iterator[int]:
-        """Frames whose signature holds all terms. About 6 µs a block and term, 3 ms more at a block's first use."""
+        """Frames whose signature holds all terms. About 6 µs a block, 20 µs where some do, 3 ms at its first use."""
         view = self._view(tenant)
         positions = np.unique(positions_of(np.array(narrowing.terms, np.uint64)))
+        listed = positions.tolist()
         first, last = max(narrowing.first, 0), narrowing.last
         parts = range(first // FRAMES, min(last // FRAMES, view.blocks) + 1)
         with _told("read", tenant), closing(self._files(tenant).sealed()) as sealed:
             for part in reversed(parts) if narrowing.newest_first else parts:
                 if part < view.blocks:
-                    numbers = self._in_block(tenant, view, sealed, part, positions, narrowing)
+                    numbers = self._in_block(tenant, view, sealed, part, listed, narrowing)
+                    if not len(numbers):
+                        continue
                 else:
                     numbers = _behind_blocks(view, positions, narrowing)
                 numbers = numbers[(numbers >= first) & (numbers <= last)]
@@ -163,7 +167,7 @@ class Signatures:
                 self._rows_held -= len(dropped.rows)
 
     def _in_block(
-        self, tenant: str, view: _View, sealed: SealedFile, number: int, positions: Numbers, narrowing: Narrowing
+        self, tenant: str, view: _View, sealed: SealedFile, number: int, positions: list[int], narrowing: Narrowing
     ) -> Numbers:
         """The frames of a block that may match: all of them when it turns out to be damaged."""
         if number not in view.times:
@@ -173,8 +177,8 @@ class Signatures:
                     self._files(tenant).forget_block(number)
                 return np.arange(number * FRAMES, (number + 1) * FRAMES)
             view.times[number] = _Times(block["time_min"][0].copy(), block["time_max"][0].copy())
-        common = sealed.frames_with(number, positions.tolist())
-        return view.times[number].meet(narrowing, frames_in(common)) + number * FRAMES
+        common = sealed.frames_with(number, positions)
+        return view.times[number].meet(narrowing, frames_in(common)) + number * FRAMES if common else _NO_NUMBERS
 
     def _rows_in_block(self, tenant: str, view: _View, number: int) -> Records:
         key = (tenant, number, view.stamps[1])
