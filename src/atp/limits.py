@@ -97,7 +97,8 @@ HEARTBEAT_LINE_BYTES_MAX = 1_024
 LEDGER_LINES_MAX = 10_000_000  # that are read of the ledger: 19 years of one a minute
 DRILL_ASK_SECONDS = 6 * 3_600  # that the questions to a restored copy may take
 DRILL_ANSWER_BYTES_MAX = 8 * 1024 * 1024
-DRILL_REACH_SECONDS = 2.0  # that the way out of the fence is tried
+DRILL_REACH_SECONDS = 2.0  # that one way out of the fence is tried
+DRILL_ADDRESSES_MAX = 256  # of production, that are tried
 DRILL_TOLD_CHARS_MAX = 500  # of one sentence in the evidence
 DRILL_ENVELOPE_BYTES_MAX = 1024 * 1024
 

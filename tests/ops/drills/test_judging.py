@@ -31,7 +31,7 @@ def test_the_plan_says_what_will_be_done(world: World) -> None:
         "declare the loss: the living data was deleted",
         "choose the newest copy in vault",
         f"restore it into a directory of its own in {world.scratch}",
-        "open it, hold it against the inner manifest, ask 2 questions, in a network namespace of its own",
+        "open it, hold it against the inner manifest, ask 2 questions, behind a fence",
     ]
     assert "without a fence" in plan(world.declared, "deletion", is_fenced=False)[3].what
     assert "none is left" in plan(world.declared, "host-loss", is_fenced=True)[1].what
@@ -87,7 +87,11 @@ def test_living_data_that_is_gone_or_another_file_fails() -> None:
     assert judge_source(same, is_replaced=False).verdict == "pass"
     assert judge_source(same, is_replaced=True).verdict == "fail"
     assert judge_source(Source(before_sha256="a"), is_replaced=False).verdict == "fail"
-    assert judge_source(Source(before_sha256="a", after_sha256="b"), is_replaced=False).verdict == "insufficient"
+    written = Source(before_sha256="a", after_sha256="b")
+    assert judge_source(written, is_replaced=False).verdict == "insufficient"
+    assert judge_source(written, is_replaced=False, is_walled=True).verdict == "pass"
+    assert judge_source(written, is_replaced=True, is_walled=True).verdict == "fail"
+    assert judge_source(Source(before_sha256="a"), is_replaced=False, is_walled=True).verdict == "fail"
     assert judge_source(Source(), is_replaced=False).verdict == "insufficient"
 
 

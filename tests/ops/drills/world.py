@@ -22,7 +22,9 @@ from atp.ops.backups.evidence import Made
 from atp.ops.backups.format.seal import draw_identity, parse_identities
 from atp.ops.drills.act import drilling
 from atp.ops.drills.act.beating import beat
+from atp.ops.drills.act.fence import fence_words
 from atp.ops.drills.act.keeping import Keep
+from atp.ops.drills.act.running import Fencing
 from atp.ops.drills.declare import Declared, declared_drill
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import History, Told, fold
@@ -140,6 +142,8 @@ class World:
         private: str | None = None,
         sink: Sink | None = None,
         only: str | None = None,
+        fence: Fencing = fence_words,
+        addresses: tuple[str, ...] = (),
     ) -> Done:
         asked = drilling.Asked(
             scenario=scenario,
@@ -147,6 +151,7 @@ class World:
             estate_sha256=ESTATE_SHA256,
             known=self.history().newest_number(self.dataset),
             only=only,
+            addresses=addresses,
         )
         hands = drilling.Hands(
             by=ALICE,
@@ -156,6 +161,7 @@ class World:
             host="here",
             opened=self.open,
             sign=spool_on(self.machine, self.root).sign,
+            fence=fence,
         )
         return drilling.drill(self.declared, asked, hands)
 
@@ -190,6 +196,11 @@ def filled(path: Path, rows: int = 500) -> Path:
         )
         database.commit()
     return path
+
+
+def no_fence(scratch: Path, *, cover: Sequence[Path] = ()) -> tuple[str, ...]:
+    """What a kernel without namespaces comes to."""
+    return ()
 
 
 def verdicts(done: Done) -> dict[str, str]:

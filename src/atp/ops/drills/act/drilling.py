@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
 from atp.merkle.keys import VerifierKey
 from atp.ops.act import Person
-from atp.ops.backups.act.step import carry_out
+from atp.ops.backups.act.step import Step, carry_out
 from atp.ops.backups.format.seal import Identity
-from atp.ops.drills.act.asking import fence_words
+from atp.ops.drills.act.fence import can_fence, fence_words
 from atp.ops.drills.act.keeping import Keep
 from atp.ops.drills.act.living import look
-from atp.ops.drills.act.running import Ran, Run
+from atp.ops.drills.act.running import Fencing, Ran, Run
 from atp.ops.drills.act.scratch import Scratch, scratch, sweep
 from atp.ops.drills.act.telling import Around, figures
 from atp.ops.drills.declare import EVIDENCE, Declared, check_apart, plan
@@ -30,7 +32,8 @@ WHOSE = "the key of this machine, as the beginning of its spool names it; not th
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at hand."""
+    """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at hand, `fence`
+    gives what starts a process behind one."""
 
     by: Person
     sink: Sink
@@ -39,11 +42,13 @@ class Hands:
     host: str
     opened: Callable[[str], Repository]
     sign: Callable[[Statement], tuple[bytes, VerifierKey]]
+    fence: Fencing = fence_words
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What somebody asked for. `known` is the newest number that the events tell; `only` one repository."""
+    """What somebody asked for. `known` is the newest number that the events tell; `only` one repository; `addresses`
+    are those of production, which have to be out of reach behind the fence."""
 
     scenario: Scenario
     identities: Sequence[Identity]
@@ -51,6 +56,7 @@ class Asked:
     known: int = 0
     only: str | None = None
     forced: str = ""
+    addresses: tuple[str, ...] = ()
 
 
 def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
@@ -60,8 +66,7 @@ def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
     dataset runs, UnavailableError, and the drill stops, when nothing takes its evidence.
     """
     check_apart(declared)
-    fence = fence_words()
-    steps = plan(declared, asked.scenario, is_fenced=bool(fence), only=asked.only)
+    steps = plan(declared, asked.scenario, is_fenced=is_fenced(hands.fence), only=asked.only)
     with hands.keep.next_number(asked.known) as number:
         swept = sweep(declared.place)
         data = {
@@ -84,7 +89,7 @@ def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
             settling="repeat",
         )
         try:
-            done = _drilled(declared, asked, hands, record, number=number, swept=tuple(swept), fence=fence)
+            done = _drilled(declared, asked, hands, record, steps, number=number, swept=tuple(swept))
         except BaseException:
             if not record.act.unknown_steps:
                 record.end("failed")
@@ -93,21 +98,26 @@ def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
     return done
 
 
+def is_fenced(fence: Fencing) -> bool:
+    """Whether the kernel grants a fence; asked with a process that does nothing in an empty directory."""
+    with TemporaryDirectory() as folder:
+        return bool(fence(Path(folder))) and can_fence(Path(folder))
+
+
 def _drilled(
     declared: Declared,
     asked: Asked,
     hands: Hands,
     record: Recording,
+    steps: Sequence[Step],
     *,
     number: int,
     swept: tuple[str, ...],
-    fence: Sequence[str],
 ) -> Done:
     act, clock = record.act.id, hands.clock
-    steps = plan(declared, asked.scenario, is_fenced=bool(fence), only=asked.only)
     ran = Ran(clock.now(), look(declared.kind, declared.source))
     with scratch(declared.place, act=act, dataset=declared.dataset, clock=clock) as place:
-        run = _run(declared, asked, hands, place, fence, ran)
+        run = _run(declared, asked, hands, place, ran)
         run.carry_out([step for step in steps if step.name != EVIDENCE], record=record)
     around = Around(
         number=number,
@@ -131,17 +141,18 @@ def _drilled(
     return found[1]
 
 
-def _run(declared: Declared, asked: Asked, hands: Hands, place: Scratch, fence: Sequence[str], ran: Ran) -> Run:
+def _run(declared: Declared, asked: Asked, hands: Hands, place: Scratch, ran: Ran) -> Run:
     return Run(
         declared=declared,
         scenario=asked.scenario,
         opened=hands.opened,
         identities=asked.identities,
         scratch=place,
-        fence=fence,
+        fence=hands.fence,
         clock=hands.clock,
         ran=ran,
         only=asked.only,
+        addresses=asked.addresses,
     )
 
 

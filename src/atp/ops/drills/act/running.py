@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from atp import __version__
 from atp.errors import (
@@ -22,23 +22,30 @@ from atp.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from atp.limits import HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
+from atp.limits import DRILL_ADDRESSES_MAX, HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
 from atp.ops.backups.act import restoring
 from atp.ops.backups.act.listing import Listed, list_backups
 from atp.ops.backups.act.parts import read_parts
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
-from atp.ops.drills.act.asking import ask, listening
+from atp.ops.drills.act.asking import ask, covered, listening, outside, sockets_here
 from atp.ops.drills.act.living import Living, look
 from atp.ops.drills.act.questions import Found, Question
 from atp.ops.drills.act.scratch import Scratch
 from atp.ops.drills.declare import RECOVERY, Declared, withheld
-from atp.ops.drills.evidence.measure import NOT_ASKED, Beat, Recovered
+from atp.ops.drills.evidence.measure import NOT_ASKED, Beat, Recovered, Walls
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.estate.evidence.proofs import Verdict
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
+
+
+class Fencing(Protocol):
+    """Gives the words that start a process behind a fence: `fence.fence_words`."""
+
+    def __call__(self, scratch: Path, *, cover: Sequence[Path] = ()) -> Sequence[str]:
+        """Nothing: there is no fence."""
 
 
 class Failure(NamedTuple):
@@ -65,7 +72,12 @@ class Ran:
     legs: dict[str, float] = field(default_factory=dict)
     found: Found | None = None
     recovered: Recovered | None = None
-    fence: str = NOT_ASKED
+    walls: Walls | None = None
+
+    @property
+    def fence(self) -> str:
+        """Which walls of the fence were found standing."""
+        return self.walls.told if self.walls else NOT_ASKED
 
     @property
     def manifest(self) -> Manifest | None:
@@ -76,17 +88,19 @@ class Ran:
 @dataclass(slots=True)
 class Run:
     """One drill: the steps of `plan` as methods. `opened` gives a repository by its name, `only` names the one to use;
-    `fence` is what starts a process behind it."""
+    `fence` gives the words that start a process behind it, `addresses` are production's: they have to be out of reach.
+    """
 
     declared: Declared
     scenario: Scenario
     opened: Callable[[str], Repository]
     identities: Sequence[Identity]
     scratch: Scratch
-    fence: Sequence[str]
+    fence: Fencing
     clock: Clock
     ran: Ran
     only: str | None = None
+    addresses: Sequence[str] = ()
     _lost: float = 0.0
     _repository: Repository | None = None
 
@@ -173,15 +187,19 @@ class Run:
         with unsealed(stored, identities=self.identities) as plain, _written(self.scratch.contents) as write:
             while chunk := plain.read(1 << 20):
                 write(chunk)
-        with listening() as port:
+        folder, addresses = self.scratch.folder, tuple(dict.fromkeys([*self.addresses, *sockets_here()]))
+        with listening(folder) as canaries:
             question = Question(
                 kind=self.declared.kind,
                 copy=str(self.scratch.copy),
                 contents=str(self.scratch.contents),
                 checks=self.declared.checks,
-                port=port,
+                canaries=canaries,
+                addresses=addresses[:DRILL_ADDRESSES_MAX],
+                outside=outside([folder.parent, self.declared.source]),
             )
-            found, self.ran.fence = ask(question, fence=self.fence)
+            fence = self.fence(folder, cover=covered([*canaries, *addresses]))
+            found, self.ran.walls = ask(question, fence=fence)
         end = self.clock.monotonic() - self._lost
         reached = {
             "opened": found.opened_before_end,

@@ -49,7 +49,7 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         rto,
         rpo,
         judge_fence(ran.fence),
-        judge_source(source, is_replaced=is_replaced),
+        judge_source(source, is_replaced=is_replaced, is_walled=ran.walls is not None and ran.walls.files),
     )
     manifest = ran.manifest
     return Done(
