@@ -99,6 +99,9 @@ DRILL_ASK_SECONDS = 6 * 3_600  # that the questions to a restored copy may take
 DRILL_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 DRILL_REACH_SECONDS = 2.0  # that one way out of the fence is tried
 DRILL_ADDRESSES_MAX = 256  # of production, that are tried
+DRILL_RAW_COPY_BYTES_MAX = 1024 * 1024 * 1024  # that are copied to know how fast the disk is
+DRILL_SLOTS_MAX = 100  # missed ones, the newest, that one record lists
+DRILLS_READ_MAX = 100_000  # that are read of the operators' trail
 DRILL_TOLD_CHARS_MAX = 500  # of one sentence in the evidence
 DRILL_ENVELOPE_BYTES_MAX = 1024 * 1024
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from atp.app.machine import drill_keep, machine_clock, open_spool
-from atp.cli.drilled import HEADS, history, row, text
+from atp.cli.drilled import HEADS, addresses, begun_at, history, row, text
 from atp.cli.estate import file_option, read_estate_bytes
 from atp.cli.files import write_file
 from atp.cli.output import Output, safe, table
@@ -122,6 +122,9 @@ def run(
             known=known.newest_number(dataset),
             only=repository,
             forced=reason.strip(),
+            addresses=addresses(desk.estate),
+            previous=known.newest_statement(dataset),
+            since=known.last_at(dataset) or begun_at(desk, dataset),
         )
         hands = drilling.Hands(
             by=doing.by,
@@ -141,7 +144,7 @@ def run(
 @click.argument("dataset", required=False)
 @at_drill
 def list_(at: Drilling, dataset: str | None) -> None:
-    """List the drills of DATASET, or of all, oldest first, and the numbers that nothing is told of.
+    """List the drills of DATASET, or of all, oldest first; what is missing, missed, or does not follow the one before.
 
     \b
     Example:
@@ -153,9 +156,18 @@ def list_(at: Drilling, dataset: str | None) -> None:
     lines = [table(HEADS, [row(drill) for drill in drills]) if drills else "no drill is told of"]
     lines += [_gap(name, numbers) for name, numbers in missing.items()]
     twice = {name: numbers for name, numbers in found.twice.items() if dataset in (None, name)}
+    missed = {name: slots for name in _names_of(drills) if (slots := found.missed(name))}
+    lines += [f"missed: {name}: {', '.join(map(day, slots))}: due, and not drilled" for name, slots in missed.items()]
+    broken = {name: numbers for name, numbers in found.broken.items() if dataset in (None, name)}
+    lines += [f"broken: {_names(name, n)}: not the next after the statement before" for name, n in broken.items()]
     lines += [f"told twice: {_names(name, numbers)}: by two machines, or made up" for name, numbers in twice.items()]
     document = {"drills": [_document(drill) for drill in drills], "missing": missing, "twice": twice}
+    document |= {"missed_slots": missed, "broken": broken}
     at.desk.output.answer(document, "\n".join(lines))
+
+
+def _names_of(drills: list[Drill]) -> list[str]:
+    return sorted({drill.dataset for drill in drills})
 
 
 def _gap(name: str, numbers: tuple[int, ...]) -> str:
@@ -206,15 +218,17 @@ def _proof(drill: Drill) -> str:
 @click.argument("dataset", required=False)
 @at_drill
 def due_(at: Drilling, dataset: str | None) -> int:
-    """Say which datasets are due for a drill, and which scenario comes next. Exit code 1 when one is overdue.
+    """Say which datasets are due for a drill, how many were missed since the last one, and which scenario comes next.
+
+    Exit code 1 when one is overdue.
 
     \b
     Example:
       atp drill due
     """
     found, now = history(at.desk), datetime.now(UTC)
-    rows = [_due(at.declared(name), found, now) for name in at.drilled(dataset)]
-    heads = ("dataset", "state", "passed at", "due at", "every", "next scenario")
+    rows = [_due(at, at.declared(name), found, now) for name in at.drilled(dataset)]
+    heads = ("dataset", "state", "passed at", "due at", "every", "missed", "next scenario")
     lines = [
         (
             one.dataset,
@@ -222,6 +236,7 @@ def due_(at: Drilling, dataset: str | None) -> int:
             day(one.passed_at) or "never",
             day(one.due_at),
             format_duration(one.period),
+            str(len(one.missed)) if one.missed else "",
             one.scenario,
         )
         for one in rows
@@ -231,9 +246,11 @@ def due_(at: Drilling, dataset: str | None) -> int:
     return _FAILED if any(one.state == "overdue" for one in rows) else 0
 
 
-def _due(declared: Declared, found: History, now: datetime) -> Due:
-    scenario = next_scenario(declared.scenarios, found.passed(declared.dataset))
-    return due(found, declared.dataset, period=declared.period, scenario=scenario, now=now)
+def _due(at: Drilling, declared: Declared, found: History, now: datetime) -> Due:
+    name = declared.dataset
+    scenario = next_scenario(declared.scenarios, found.passed(name))
+    begun = begun_at(at.desk, name) if found.last_at(name) is None else None
+    return due(found, name, period=declared.period, scenario=scenario, now=now, begun_at=begun)
 
 
 def _due_document(one: Due) -> dict[str, object]:
@@ -244,6 +261,7 @@ def _due_document(one: Due) -> dict[str, object]:
         "due_at": one.due_at,
         "period_seconds": one.period.total_seconds(),
         "scenario": one.scenario,
+        "missed_slots": one.missed,
     }
 
 

@@ -67,7 +67,7 @@ def test_every_step_is_intended_before_and_told_after(world: World) -> None:
     done = world.drill()
     act = fold_all(Told(event) for event in world.sink.events)[done.act]
     assert list(act.steps) == [
-        *("declare", "choose", "restore", "restore/fetch", "restore/check", "restore/place"),
+        *("challenge", "declare", "choose", "restore", "restore/fetch", "restore/check", "restore/place"),
         *("ask", "measure", "remove", "evidence"),
     ]
     assert act.state == "done" and not act.unknown_steps and not act.remarks

@@ -144,6 +144,7 @@ class World:
         only: str | None = None,
         fence: Fencing = fence_words,
         addresses: tuple[str, ...] = (),
+        since: datetime | None = None,
     ) -> Done:
         asked = drilling.Asked(
             scenario=scenario,
@@ -152,6 +153,8 @@ class World:
             known=self.history().newest_number(self.dataset),
             only=only,
             addresses=addresses,
+            previous=self.history().newest_statement(self.dataset),
+            since=since or self.history().last_at(self.dataset),
         )
         hands = drilling.Hands(
             by=ALICE,

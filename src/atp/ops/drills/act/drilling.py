@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +20,8 @@ from atp.ops.drills.act.scratch import Scratch, scratch, sweep
 from atp.ops.drills.act.telling import Around, figures
 from atp.ops.drills.declare import EVIDENCE, Declared, check_apart, plan
 from atp.ops.drills.evidence.event import event_of, statement_of
-from atp.ops.drills.evidence.figures import Done, Signed
+from atp.ops.drills.evidence.figures import Done, Previous, Signed
+from atp.ops.drills.evidence.history import missed_slots
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.record import Recording, begin
 from atp.ops.sink import Sink
@@ -47,7 +49,8 @@ class Hands:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What somebody asked for. `known` is the newest number that the events tell; `only` one repository; `addresses`
+    """What somebody asked for. `known` is the newest number that the events tell, `previous` the newest statement that
+    they name, `since` when the dataset was last drilled, or first had evidence. `only` is one repository; `addresses`
     are those of production, which have to be out of reach behind the fence."""
 
     scenario: Scenario
@@ -57,6 +60,8 @@ class Asked:
     only: str | None = None
     forced: str = ""
     addresses: tuple[str, ...] = ()
+    previous: Previous | None = None
+    since: datetime | None = None
 
 
 def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
@@ -129,6 +134,8 @@ def _drilled(
         estate_sha256=asked.estate_sha256,
         forced=asked.forced,
         swept=swept,
+        previous_sha256=_previous(asked, hands.keep, number),
+        missed_slots=missed_slots(asked.since, declared.period, now=ran.lost_at),
     )
     found = [figures(ran, declared, around)]
 
@@ -139,6 +146,12 @@ def _drilled(
 
     carry_out([step for step in steps if step.name == EVIDENCE], {EVIDENCE: tell}, record=record)
     return found[1]
+
+
+def _previous(asked: Asked, keep: Keep, number: int) -> str | None:
+    """The digest of the newest statement, that the events name or that lies here."""
+    found = [one for one in (asked.previous, keep.newest_before(number)) if one is not None]
+    return max(found).sha256 if found else None
 
 
 def _run(declared: Declared, asked: Asked, hands: Hands, place: Scratch, ran: Ran) -> Run:

@@ -6,7 +6,7 @@ Repeatable: a drill that died is run again, and both are recorded; the next one 
 import platform
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from atp.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from atp.limits import DRILL_ADDRESSES_MAX, HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
+from atp.limits import DRILL_ADDRESSES_MAX, DRILL_TOLD_CHARS_MAX, HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
 from atp.ops.backups.act import restoring
 from atp.ops.backups.act.listing import Listed, list_backups
 from atp.ops.backups.act.parts import read_parts
@@ -32,11 +32,14 @@ from atp.ops.backups.format.seal import Identity, unsealed
 from atp.ops.drills.act.asking import ask, covered, listening, outside, sockets_here
 from atp.ops.drills.act.living import Living, look
 from atp.ops.drills.act.questions import Found, Question
+from atp.ops.drills.act.rawcopy import Copied, raw_copy
 from atp.ops.drills.act.scratch import Scratch
 from atp.ops.drills.declare import RECOVERY, Declared, withheld
+from atp.ops.drills.evidence.figures import LockTried, LockVerdict
 from atp.ops.drills.evidence.measure import NOT_ASKED, Beat, Recovered, Walls
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.estate.evidence.proofs import Verdict
+from atp.ops.secrecy import without_secrets
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
 
@@ -73,6 +76,8 @@ class Ran:
     found: Found | None = None
     recovered: Recovered | None = None
     walls: Walls | None = None
+    lock: LockTried | None = None
+    raw: Copied | None = None
 
     @property
     def fence(self) -> str:
@@ -108,6 +113,7 @@ class Run:
         """Do the steps. Of those that the RTO is measured over, what follows a failure is left out. What is no fault of
         the world goes through, and so does what keeps the record from being written."""
         doing: Mapping[str, Callable[[], Data | None]] = {
+            "challenge": self._challenge,
             "declare": self._declare,
             "choose": self._choose,
             "restore": lambda: self._restore(record),
@@ -134,15 +140,43 @@ class Run:
             failure = error.failure if isinstance(error, _FailedError) else self._failure(step, error)
             self.ran.failure = self.ran.failure or failure
 
+    def _challenge(self) -> Data:
+        """Before the clock runs. That it cannot be tried stops nothing: the drill comes to the repository anyway."""
+        left = self._left()
+        if not left:
+            return {"lock": "no repository is left"}
+        promised = self.declared.repositories[left[0]].lock
+        if promised == "none":
+            self.ran.lock = LockTried(repository=left[0], verdict="not promised", promised=promised)
+        else:
+            self.ran.lock = self._lock_tried(left[0], promised)
+        return {"repository": left[0], "lock": self.ran.lock.verdict, "succeeded": self.ran.lock.succeeded}
+
+    def _lock_tried(self, name: str, promised: str) -> LockTried:
+        try:
+            with closing(self.opened(name)) as repository:
+                succeeded, found = tuple(repository.challenge()), repository.lock
+        except AtpError as error:
+            reason = without_secrets(str(error))[:DRILL_TOLD_CHARS_MAX]
+            return LockTried(repository=name, verdict="not tried", promised=promised, reason=reason)
+        verdict: LockVerdict = "broken" if succeeded or found == "none" else "held"
+        succeeded = succeeded or (("it has no lock",) if found == "none" else ())
+        return LockTried(repository=name, verdict=verdict, promised=promised, found=found, succeeded=succeeded)
+
+    def _left(self) -> list[str]:
+        """The repositories that the scenario leaves, in order."""
+        names = [self.only] if self.only else list(self.declared.repositories)
+        return [name for name in names if not withheld(self.scenario, self.declared.repositories[name])]
+
     def _declare(self) -> Data:
         self.ran.lost_at, self._lost = self.clock.now(), self.clock.monotonic()
         return {"lost_at": self.ran.lost_at.isoformat(), "scenario": self.scenario}
 
     def _choose(self) -> Data:
-        names = [self.only] if self.only else list(self.declared.repositories)
-        reasons = {name: withheld(self.scenario, self.declared.repositories[name]) for name in names}
-        left = [name for name, reason in reasons.items() if not reason]
+        left = self._left()
         if not left:
+            names = [self.only] if self.only else list(self.declared.repositories)
+            reasons = {name: withheld(self.scenario, self.declared.repositories[name]) for name in names}
             raise _failed("no-repository", f"{self.scenario} leaves no copy: {_joined(reasons)}")
         self._check_keys()
         self.ran.repository = left[0]
@@ -220,6 +254,8 @@ class Run:
             ledger = read_ledger(Path(heartbeat.ledger), until=self.ran.lost_at) if heartbeat else None
             beats = [Beat(name, at, at) for name, at in self.ran.found.beats]
             self.ran.recovered = Recovered(beats, self.ran.manifest.consistent_at, ledger)
+        if self.ran.failure is None:
+            self.ran.raw = raw_copy(self.scratch.copy, self.scratch.raw, monotonic=self.clock.monotonic)
         return {"legs": {name: round(seconds, 3) for name, seconds in self.ran.legs.items()}}
 
     def _remove(self) -> Data:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from atp.ops.declaration.durations import about, format_duration, format_second
-from atp.ops.drills.evidence.figures import Acknowledged, Answer, Objective, Source
+from atp.ops.drills.evidence.figures import Acknowledged, Answer, LockTried, Objective, Source
 from atp.ops.estate.evidence.proofs import Verdict
 
 UNFENCED = "unfenced: own directory only"
@@ -139,6 +139,17 @@ def judge_fence(fence: str) -> Objective:
     """Whether what was restored could reach nothing else."""
     is_fenced = fence == FENCED
     return Objective(name="fence", verdict="pass" if is_fenced else "insufficient", told=fence)
+
+
+def judge_lock(tried: LockTried) -> Objective:
+    """Whether the repository kept what it promised to keep."""
+    if tried.verdict == "held":
+        return Objective(name="lock", verdict="pass", told=f"{tried.repository} refused every change of what it keeps")
+    if tried.verdict == "broken":
+        told = f"{tried.repository} should lock ({tried.promised}): {'; '.join(tried.succeeded)}"
+        return Objective(name="lock", verdict="fail", told=told)
+    told = f"whether the lock of {tried.repository} holds was not tried: {tried.reason}"
+    return Objective(name="lock", verdict="insufficient", told=told)
 
 
 def judge_source(source: Source, *, is_replaced: bool, is_walled: bool = False) -> Objective:
