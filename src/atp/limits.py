@@ -64,6 +64,7 @@ CLOCK_AHEAD_SECONDS_MAX = 60.0
 # The operators' trail
 EXPECT_RESOURCES_MAX = 16  # that one request may name
 EXPECT_EVENTS_MAX = 100  # of a request that expects something
+ACTS_EVENTS_MAX = 100_000  # of the operators' log that are read, newest first, to list acts
 SPOOL_LINES_MAX = 10_000  # that wait on a machine; then acts are refused
 SPOOL_GROUP_LINES = 256  # that are sent at once: at most 16 MiB
 SERVER_REST_SECONDS = 10.0  # that a server which did not answer is left alone

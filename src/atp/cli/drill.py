@@ -16,7 +16,7 @@ from atp.cli.estate import file_option, read_estate_bytes
 from atp.cli.files import write_file
 from atp.cli.output import Output, safe, table
 from atp.cli.server import json_option, key_file_option, url_option
-from atp.cli.vault import Desk, day, read_identities
+from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities
 from atp.errors import AtpError, InvalidError, MissingError
 from atp.merkle.keys import parse_vkey
 from atp.ops.backups.declare import KINDS
@@ -87,6 +87,7 @@ def command() -> None:
 @click.option("--from", "repository", help="Restore from this repository.")
 @click.option("--force", "is_forced", is_flag=True, help="In revenue hours too; --reason says why.")
 @click.option("--reason", default="", help="Why it cannot wait.")
+@dry_run_option
 @at_drill
 def run(
     at: Drilling,
@@ -96,6 +97,7 @@ def run(
     repository: str | None,
     is_forced: bool,
     reason: str,
+    is_dry: bool,
 ) -> int:
     """Drill DATASET: declare it lost, restore the newest backup into a directory of its own, ask it, judge, clean up.
 
@@ -106,6 +108,7 @@ def run(
     Examples:
       atp drill run catalogue --identity KEY.txt
       atp drill run catalogue --scenario ransomware --identity KEY.txt
+      atp drill run catalogue --identity KEY.txt --dry-run
     """
     desk, declared = at.desk, at.declared(dataset)
     if is_forced != bool(reason.strip()):
@@ -126,6 +129,8 @@ def run(
             previous=known.newest_statement(dataset),
             since=known.last_at(dataset) or begun_at(desk, dataset),
         )
+        if is_dry:
+            return answer_plan(desk.output, drilling.planned(declared, asked))
         hands = drilling.Hands(
             by=doing.by,
             sink=doing.sink,

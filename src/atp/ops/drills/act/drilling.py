@@ -70,8 +70,7 @@ def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
     InvalidError when the scratch place overlaps what must not be touched, ConflictError while another drill of the
     dataset runs, UnavailableError, and the drill stops, when nothing takes its evidence.
     """
-    check_apart(declared)
-    steps = plan(declared, asked.scenario, is_fenced=is_fenced(hands.fence), only=asked.only)
+    steps = planned(declared, asked, hands.fence)
     with hands.keep.next_number(asked.known) as number:
         swept = sweep(declared.place)
         data = {
@@ -101,6 +100,12 @@ def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
             raise
         record.end("done", {"verdict": done.verdict})
     return done
+
+
+def planned(declared: Declared, asked: Asked, fence: Fencing = fence_words) -> list[Step]:
+    """The steps that a drill would carry out now. InvalidError as for `drill`. Touches nothing."""
+    check_apart(declared)
+    return plan(declared, asked.scenario, is_fenced=is_fenced(fence), only=asked.only)
 
 
 def is_fenced(fence: Fencing) -> bool:
