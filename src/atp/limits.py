@@ -72,6 +72,9 @@ NOTED_SECONDS = 60.0  # between two looks for checkpoints that are new
 NOTED_ENTRY_BYTES_MAX = 60_000  # of one list of new checkpoints, less than an entry may have
 NOTED_STEP_ENTRIES = 4_096  # of the operators' log that one look reads
 
+STATEMENT_BYTES_MAX = 512 * 1024  # of one that the installation signs
+STATEMENT_SUBJECTS_MAX = 16
+
 # What people declare in YAML
 DECLARATION_BYTES_MAX = 256 * 1024
 DECLARATION_DEPTH_MAX = 16

@@ -151,6 +151,9 @@ def test_a_server_tells_the_drills_and_the_review_of_the_estate_reads_them(atp: 
     found = run(atp)
     [listed] = [one for one in atp.document("drill", "list")["drills"] if one["drill"] == found]
     assert listed["index"] is not None and listed["dataset"] == "catalogue"
+    signed = found["statement"]
+    assert isinstance(signed, dict) and signed["signed_by"].endswith("/evidence") and "installation" in signed["whose"]
+    assert atp.document("drill", "show", "catalogue/1")["statement_here"].startswith("intact")
     review = json.loads(atp("estate", "check", "--json").out)
     [drilled] = [one for one in review["findings"] if one["check"] == "drilled"]
     assert str(found["verdict"]) in drilled["sentence"]

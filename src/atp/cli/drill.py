@@ -10,12 +10,13 @@ from pathlib import Path
 
 import click
 
-from atp.app.machine import drill_keep, machine_clock, open_spool
+from atp.app.machine import drill_keep, machine_clock
 from atp.cli.drilled import HEADS, addresses, begun_at, history, row, text
 from atp.cli.estate import file_option, read_estate_bytes
 from atp.cli.files import write_file
 from atp.cli.output import Output, safe, table
 from atp.cli.server import json_option, key_file_option, url_option
+from atp.cli.signing import signer
 from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities
 from atp.errors import AtpError, InvalidError, MissingError
 from atp.merkle.keys import parse_vkey
@@ -138,7 +139,7 @@ def run(
             keep=drill_keep(dataset),
             host=socket.gethostname(),
             opened=desk.open,
-            sign=open_spool(desk.url, tell=desk.output.note).sign,
+            sign=signer(desk),
         )
         done = drilling.drill(declared, asked, hands)
     desk.output.answer({"dataset": dataset, "drill": done}, text(dataset, done))

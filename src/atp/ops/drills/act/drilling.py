@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from atp.merkle.keys import VerifierKey
 from atp.ops.act import Person
 from atp.ops.backups.act.step import Step, carry_out
 from atp.ops.backups.format.seal import Identity
@@ -25,11 +24,9 @@ from atp.ops.drills.evidence.history import missed_slots
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.record import Recording, begin
 from atp.ops.sink import Sink
-from atp.ops.statement import Statement
+from atp.ops.statement import Sealed, Statement
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
-
-WHOSE = "the key of this machine, as the beginning of its spool names it; not that of an installation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Hands:
     keep: Keep
     host: str
     opened: Callable[[str], Repository]
-    sign: Callable[[Statement], tuple[bytes, VerifierKey]]
+    sign: Callable[[Statement], Sealed]
     fence: Fencing = fence_words
 
 
@@ -176,8 +173,8 @@ def _run(declared: Declared, asked: Asked, hands: Hands, place: Scratch, ran: Ra
 
 def _told(done: Done, dataset: str, hands: Hands) -> Done:
     """Sign the figures, keep the envelope, and write the event that names it."""
-    envelope, key = hands.sign(statement_of(done, dataset=dataset))
-    signed = Signed(hands.keep.keep(done.number, envelope), key.name, key.vkey, WHOSE)
+    sealed = hands.sign(statement_of(done, dataset=dataset))
+    signed = Signed(hands.keep.keep(done.number, sealed.envelope), sealed.key.name, sealed.key.vkey, sealed.whose)
     told = msgspec.structs.replace(done, statement=signed)
     micros = int(hands.clock.now().timestamp() * 1_000_000)
     hands.sink.write(event_of(told, dataset=dataset, by=hands.by, micros=micros), expect={}, is_outcome=True)
