@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from atp import limits
-from atp.app.machine import open_spool
-from atp.cli.evidence import fact, waiting_facts
+from atp.cli.evidence import fact, waiting_events, waiting_facts
 from atp.cli.output import Output, fields, safe, table
 from atp.cli.query import ask
 from atp.cli.server import find_key
@@ -24,7 +23,6 @@ from atp.ops.drills.evidence.history import Drill, History, Told, fold
 from atp.ops.drills.evidence.measure import reach_told
 from atp.ops.estate.declare.values import Estate
 from atp.ops.estate.evidence.proofs import BACKUP_DONE, DRILL_DONE
-from atp.ops.spool import read_record
 from atp.tenants.names import OPERATIONS
 
 HEADS = ("drill", "lost at", "scenario", "verdict", "rto", "rpo", "by", "why")
@@ -92,8 +90,7 @@ def _of_server(raw: msgspec.Raw) -> Told:
 
 
 def _waiting(url: str, output: Output) -> Iterator[Told]:
-    for line in open_spool(url, tell=output.note).waiting():
-        event = read_record(line).event
+    for event in waiting_events(url, output):
         if event.action == DRILL_DONE and event.resource is not None:
             yield _of_spool(event, event.resource.id)
 

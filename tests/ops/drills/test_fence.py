@@ -125,7 +125,7 @@ def test_without_root_it_stands_as_well(place: Path, production: Path) -> None:
 
 
 def test_nothing_that_was_started_behind_it_survives(place: Path) -> None:
-    beating = "while true; do date +%s%N > beat; sleep 0.05; done & sleep 0.3"
+    beating = "while true; do date +%s%N >> beat; sleep 0.05; done & sleep 0.3"
     words = [*fence_words(place / "scratch"), "/bin/sh", "-c", beating]
     assert subprocess.run(words, env={"PATH": "/usr/bin:/bin"}).returncode == 0
     last = (place / "scratch" / "beat").read_text()
@@ -134,7 +134,7 @@ def test_nothing_that_was_started_behind_it_survives(place: Path) -> None:
 
 
 def test_who_kills_the_asker_ends_what_runs_behind_it(place: Path) -> None:
-    words = [*fence_words(place / "scratch"), "/bin/sh", "-c", "while true; do date +%s%N > beat; sleep 0.05; done"]
+    words = [*fence_words(place / "scratch"), "/bin/sh", "-c", "while true; do date +%s%N >> beat; sleep 0.05; done"]
     asker = subprocess.Popen(words, env={"PATH": "/usr/bin:/bin"})
     beat = place / "scratch" / "beat"
     while not beat.exists():
@@ -169,7 +169,7 @@ def test_a_fence_with_one_wall_alone_names_it_and_what_came_through_the_others(w
         pytest.skip("needs root and unshare(1)")
     done = drilled(world, fence=lambda scratch, cover=(): ("/usr/bin/env", "unshare", "--net"))
     assert done.fence.startswith("unfenced: own network alone; reached /")
-    assert f"could write to {world.scratch}" in done.fence
+    assert f"no wall before {world.scratch}" in done.fence
     assert (verdicts(done)["fence"], done.verdict) == ("insufficient", "insufficient")
 
 

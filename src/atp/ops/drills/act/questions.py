@@ -44,7 +44,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 class Tried(msgspec.Struct, frozen=True):
     """What came of trying to get out: the network namespace that it was tried from, the addresses that answered, the
-    directories that could be written to."""
+    directories before which nothing but permissions stands."""
 
     namespace: str
     reached: tuple[str, ...]

@@ -230,7 +230,7 @@ class Run:
                 checks=self.declared.checks,
                 canaries=canaries,
                 addresses=addresses[:DRILL_ADDRESSES_MAX],
-                outside=outside([folder.parent, self.declared.source]),
+                outside=outside([folder.parent, self.declared.source, Path("/")]),
             )
             fence = self.fence(folder, cover=covered([*canaries, *addresses]))
             found, self.ran.walls = ask(question, fence=fence)

@@ -53,7 +53,8 @@ def _first_written(outside: Sequence[Outside]) -> list[str]:
 
 
 def _is_writable(outside: Outside) -> bool:
-    """Whether this very directory takes a file. The file has no name, so that nobody ever sees it."""
+    """Whether nothing but permissions keeps a file from this very directory. The one that is tried has no name, so
+    that nobody ever sees it."""
     try:
         found = os.stat(outside.path)
         if (found.st_dev, found.st_ino) != (outside.device, outside.inode):

@@ -33,7 +33,7 @@ class Walls:
         if self.network and self.sockets and self.files:
             return FENCED
         stand = [name for name, stands in zip(_WALLS, (self.network, self.sockets, self.files), strict=True) if stands]
-        through = [f"reached {address}" for address in self.reached] + [f"could write to {path}" for path in self.wrote]
+        through = [f"reached {address}" for address in self.reached] + [f"no wall before {path}" for path in self.wrote]
         if not stand:
             return UNFENCED
         return f"unfenced: {', '.join(stand)} alone; {', '.join(through[:_THROUGH_MAX]) or 'the others were not tried'}"
