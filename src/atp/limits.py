@@ -64,12 +64,16 @@ CLOCK_AHEAD_SECONDS_MAX = 60.0
 # The operators' trail
 EXPECT_RESOURCES_MAX = 16  # that one request may name
 EXPECT_EVENTS_MAX = 100  # of a request that expects something
+ACTS_EVENTS_MAX = 100_000  # of the operators' log that are read, newest first, to list acts
 SPOOL_LINES_MAX = 10_000  # that wait on a machine; then acts are refused
 SPOOL_GROUP_LINES = 256  # that are sent at once: at most 16 MiB
 SERVER_REST_SECONDS = 10.0  # that a server which did not answer is left alone
 NOTED_SECONDS = 60.0  # between two looks for checkpoints that are new
 NOTED_ENTRY_BYTES_MAX = 60_000  # of one list of new checkpoints, less than an entry may have
 NOTED_STEP_ENTRIES = 4_096  # of the operators' log that one look reads
+
+STATEMENT_BYTES_MAX = 512 * 1024  # of one that the installation signs
+STATEMENT_SUBJECTS_MAX = 16
 
 # What people declare in YAML
 DECLARATION_BYTES_MAX = 256 * 1024
@@ -102,7 +106,11 @@ HEARTBEAT_LINE_BYTES_MAX = 1_024
 LEDGER_LINES_MAX = 10_000_000  # that are read of the ledger: 19 years of one a minute
 DRILL_ASK_SECONDS = 6 * 3_600  # that the questions to a restored copy may take
 DRILL_ANSWER_BYTES_MAX = 8 * 1024 * 1024
-DRILL_REACH_SECONDS = 2.0  # that the way out of the fence is tried
+DRILL_REACH_SECONDS = 2.0  # that one way out of the fence is tried
+DRILL_ADDRESSES_MAX = 256  # of production, that are tried
+DRILL_RAW_COPY_BYTES_MAX = 1024 * 1024 * 1024  # that are copied to know how fast the disk is
+DRILL_SLOTS_MAX = 100  # missed ones, the newest, that one record lists
+DRILLS_READ_MAX = 100_000  # that are read of the operators' trail
 DRILL_TOLD_CHARS_MAX = 500  # of one sentence in the evidence
 DRILL_ENVELOPE_BYTES_MAX = 1024 * 1024
 

@@ -26,6 +26,7 @@ from atp.app.trail import Trail
 from atp.tenants.access import SCOPES
 from tests.api.calling import caller, event, events_path, record
 from tests.api.schema import Schemas
+from tests.api.test_statements import STATEMENT
 from tests.web.serving import Served
 
 DOCUMENT = read_document()
@@ -109,6 +110,7 @@ def test_bounds_are_those_of_the_server(served: Served) -> None:
     assert schemas["UnfitRecords"]["properties"]["records"]["maxItems"] == limits.BATCH_EVENTS_MAX
     assert schemas["Recorded"]["properties"]["errors"]["maxItems"] == limits.ERRORS_LISTED_MAX
     assert schemas["NewKey"]["properties"]["tenants"]["maxItems"] == limits.KEY_TENANTS_MAX
+    assert schemas["Statement"]["properties"]["subject"]["maxItems"] == limits.STATEMENT_SUBJECTS_MAX
     assert set(bodies) == set(FORMAT_OF_MEDIA)
     assert set(parameter("readServiceHealth", "service")["enum"]) == set(SERVICES)
     assert set(schemas["Scopes"]["items"]["enum"]) == set(SCOPES)
@@ -165,6 +167,9 @@ def test_real_answers_are_as_the_document_says(served: Served, root: httpx.Clien
         ("unfreeze", root.post("/v1/integrity/unfreeze", json={"reason": "a test"})),
         ("beginMaintenance", root.post("/v1/maintenance/on", json={"reason": "a test"})),
         ("endMaintenance", root.post("/v1/maintenance/off", json={"reason": "a test"})),
+        ("signStatement", root.post("/v1/statements", json=STATEMENT)),
+        ("signStatement", root.post("/v1/statements", json=STATEMENT | {"predicateType": "https://slsa.dev/x"})),
+        ("signStatement", root.post("/v1/statements", json=STATEMENT | {"subject": []})),
         ("readHealth", root.get("/health")),
         ("readServiceHealth", root.get("/health/integrity")),
         ("readMetrics", root.get("/metrics")),

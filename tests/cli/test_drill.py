@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from atp.limits import PAGE_EVENTS_MAX
 from tests.cli.running import Atp
 from tests.contracts.vaults import release
 from tests.ops.drills.world import filled
@@ -74,6 +75,38 @@ def test_a_drill_is_run_listed_shown_reported_and_no_longer_due(alone: Atp, arch
     assert "catalogue/1" in alone("drill", "report").out
 
 
+def test_a_dry_run_prints_the_steps_and_does_none_of_them(alone: Atp, archive: Path) -> None:
+    planned = alone.document("drill", "run", "catalogue", "--identity", "KEY.txt", "--dry-run")["plan"]
+    assert [step["step"] for step in planned][:3] == ["challenge", "declare", "choose"]
+    assert alone.document("drill", "list")["drills"] == [] and not (archive / "scratch").exists()
+    copies = alone.document("backup", "list")["backups"]
+    planned = alone.document("backup", "run", "catalogue", "--dry-run")["plan"]
+    assert [step["step"] for step in planned] == ["copy", "store", "lock", "publish"]
+    assert alone.document("backup", "list")["backups"] == copies and len(copies) == 1
+    assert run(alone)["number"] == 1, "no number was used up"
+
+
+def test_each_drill_follows_the_one_before(alone: Atp, archive: Path) -> None:
+    first, second = run(alone), run(alone)
+    assert second["previous_sha256"] == first["statement"]["sha256"]  # type: ignore[index]
+    listed = alone.document("drill", "list")
+    assert (listed["broken"], listed["missing"], listed["missed_slots"]) == ({}, {}, {})
+    assert alone.document("drill", "due")["datasets"][0]["missed_slots"] == []
+
+
+def test_the_review_of_the_estate_reads_what_waits_on_this_machine(alone: Atp, archive: Path) -> None:
+    def drilled() -> str:
+        review = json.loads(alone("estate", "check", "--json").out)
+        return next(str(one["colour"]) for one in review["findings"] if one["check"] == "drilled")
+
+    assert drilled() == "grey"
+    found = run(alone)
+    assert drilled() == {"pass": "green", "insufficient": "amber"}[str(found["verdict"])]
+    [lines] = archive.parent.glob("state/spool/*/lines")
+    lines.write_bytes(lines.read_bytes().replace(b'"verdict":"', b'"verdict": "'))
+    assert drilled() == "grey" and "was changed" in alone("estate", "check").err
+
+
 def test_a_red_drill_exits_with_1_and_stays_in_the_list(alone: Atp, archive: Path) -> None:
     with closing(sqlite3.connect(archive / "catalogue.db")) as database:
         database.execute("DELETE FROM letter")
@@ -118,10 +151,34 @@ def test_a_server_tells_the_drills_and_the_review_of_the_estate_reads_them(atp: 
     found = run(atp)
     [listed] = [one for one in atp.document("drill", "list")["drills"] if one["drill"] == found]
     assert listed["index"] is not None and listed["dataset"] == "catalogue"
+    signed = found["statement"]
+    assert isinstance(signed, dict) and signed["signed_by"].endswith("/evidence") and "installation" in signed["whose"]
+    assert atp.document("drill", "show", "catalogue/1")["statement_here"].startswith("intact")
     review = json.loads(atp("estate", "check", "--json").out)
     [drilled] = [one for one in review["findings"] if one["check"] == "drilled"]
     assert str(found["verdict"]) in drilled["sentence"]
     assert run(atp)["number"] == 2
+
+
+@pytest.mark.whole
+def test_drills_beyond_one_page_are_listed(atp: Atp, archive: Path) -> None:
+    run(atp)
+    [done] = [one for one in atp.document("drill", "list")["drills"] if one["drill"]["place"].startswith(str(archive))]
+    count = PAGE_EVENTS_MAX + 5
+    events = [
+        {
+            "id": f"drill.done.archive.{number}",
+            "actor": {"id": "alice"},
+            "action": "drill.done",
+            "resource": {"id": "archive"},
+            "data": {**done["drill"], "number": number},
+        }
+        for number in range(1, count + 1)
+    ]
+    body = "\n".join(map(json.dumps, events)).encode()
+    assert atp("ingest", "-", "--tenant", "operations", stdin=body).code == 0
+    listed = atp.document("drill", "list", "archive")
+    assert [one["drill"]["number"] for one in listed["drills"]] == [*range(1, count + 1)] and listed["missing"] == {}
 
 
 @pytest.mark.whole

@@ -51,6 +51,28 @@ def test_what_waits_is_listed_and_verified(atp: Atp, platform: Platform, state: 
     assert atp("spool", "verify", file, "--vkey", "somebody+00000000+AQ==").code == 1
 
 
+def test_acts_are_listed_newest_first_with_how_far_each_got(atp: Atp, platform: Platform, state: Path) -> None:
+    first, second = act(platform), act(platform)
+    first.outcome("copy")
+    first.end("done")
+    acts = [one for one in atp.document("act", "list")["acts"] if one["id"] in (first.act.id, second.act.id)]
+    assert [(one["id"], one["state"]) for one in acts] == [(second.act.id, "unknown"), (first.act.id, "done")]
+    ran = atp("act", "list", "--limit", "2")
+    assert ran.out.index(second.act.id) < ran.out.index(first.act.id) and "copy" in ran.out
+    assert len(atp.document("act", "list", "--limit", "1")["acts"]) == 1
+
+
+def test_the_status_tells_what_waits_even_when_no_server_answers(atp: Atp, platform: Platform, state: Path) -> None:
+    assert "wait" not in atp("status").out
+    away = Atp({**atp.env, "ATP_URL": "http://127.0.0.1:9"})
+    away_from = Platform("http://127.0.0.1:9", platform.data)
+    act(away_from)
+    ran = away("status")
+    assert ran.code == 5 and "2 records of 1 acts wait on this machine" in ran.err
+    ran = atp("status")
+    assert ran.code == 0 and "2 records of 1 acts wait on this machine" in ran.out
+
+
 def test_delivering_is_a_command(atp: Atp, platform: Platform, state: Path) -> None:
     act(platform)
     assert atp.document("spool", "deliver") == {"delivered": 2}

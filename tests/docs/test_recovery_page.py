@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from atp.ops.drills.act.asking import fence_words
+from atp.ops.drills.act.fence import can_fence
 from tests.whole.served import PROGRAM
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "recovery.md").read_text()
@@ -19,8 +19,8 @@ VARYING = re.compile(r"[0-9a-f]{8,}|\d+(?:[.:,-]\d+)*")
 @pytest.mark.slow
 def test_from_nothing_to_a_first_green_drill(tmp_path: Path) -> None:
     """Numbers, times and digests may differ; `…` stands for any rest of a line."""
-    if not fence_words():
-        pytest.skip("could not make a network namespace (hint: run the tests as root, or allow user namespaces)")
+    if not can_fence(tmp_path):
+        pytest.skip("could not put up a fence (hint: run the tests as root, or allow user namespaces)")
     env = {name: value for name, value in os.environ.items() if not name.startswith("ATP_")}
     env |= {"PATH": f"{PROGRAM.parent}:{env['PATH']}", "ATP_STATE_DIR": str(tmp_path / "state")}
     place = tmp_path / "here"

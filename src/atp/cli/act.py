@@ -8,16 +8,36 @@ from atp.app.machine import machine_clock, open_sink
 from atp.cli.output import fields, table
 from atp.cli.server import Server, connected
 from atp.errors import MissingError
+from atp.limits import PAGE_EVENTS_DEFAULT
 from atp.ops.act import Act, Found, Step, Told, fold_all
 from atp.ops.record import resume
 
 _HEADS = ("step", "state", "times", "intended", "ended", "what came of it")
+_LIST_HEADS = ("begun", "what", "resource", "who", "state", "unknown steps", "act")
 _FOUND = ("done", "failed", "nothing")
 
 
 @click.group()
 def command() -> None:
     """Look at acts of operators, and settle steps of which nobody told an outcome."""
+
+
+@command.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=PAGE_EVENTS_DEFAULT, show_default=True)
+@connected
+def list_(server: Server, limit: int) -> None:
+    """List the acts that were begun last, newest first, with how far each got; what waits on this machine too.
+
+    An act is `unknown` until its end is told: it runs, or died.
+
+    \b
+    Example:
+      atp act list --limit 10
+    """
+    with server.client() as client:
+        acts = open_sink(server.url, client, tell=server.output.note).recent(limit)
+    rows = [_row(act) for act in acts]
+    server.output.answer({"acts": acts}, table(_LIST_HEADS, rows) if rows else "there is no act")
 
 
 @command.command()
@@ -61,6 +81,11 @@ def find_act(act_id: str, told: Callable[[str], list[Told]]) -> Act:
     if act is None:
         raise MissingError(f"could not find the act {act_id[:100]!r}", hint="its id is in the events of `operations`")
     return act
+
+
+def _row(act: Act) -> tuple[str, ...]:
+    unknown = ", ".join(step.name for step in act.unknown_steps)
+    return (act.begun_at or "", f"{act.noun}.{act.verb}", act.resource, act.person.id, act.state, unknown, act.id)
 
 
 def _outcome(step: Step) -> str:

@@ -1,17 +1,19 @@
 """`atp backup`: make, list, verify, hold and prune copies of what the estate file declares. Works without a server."""
 
 import os
+import tempfile
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 
 import click
 
+from atp.app.machine import machine_clock
 from atp.cli import follow
 from atp.cli.acting import Acting
 from atp.cli.output import Output, fields, safe, table
 from atp.cli.server import json_option
-from atp.cli.vault import Desk, at_desk, counting, day, read_identities, size, tell
+from atp.cli.vault import Desk, answer_plan, at_desk, counting, day, dry_run_option, read_identities, size, tell
 from atp.errors import ConflictError, ForbiddenError, MissingError
 from atp.limits import BACKUP_WARNINGS_MAX
 from atp.ops.backups.act import holding, making, pruning
@@ -19,7 +21,7 @@ from atp.ops.backups.act.isolation import isolation_warnings
 from atp.ops.backups.act.kinds.choose import capture_of
 from atp.ops.backups.act.listing import Listed, find_backup, list_backups
 from atp.ops.backups.act.verifying import verify as verify_backup
-from atp.ops.backups.act.workplace import workplace
+from atp.ops.backups.act.workplace import left_by_dead, workplace
 from atp.ops.backups.declare import Declared
 from atp.ops.backups.evidence import Made, Verified, backup_done, backup_verified
 from atp.ops.backups.format.seal import draw_identity
@@ -39,8 +41,9 @@ def command() -> None:
 
 @command.command()
 @click.argument("dataset")
+@dry_run_option
 @at_desk
-def run(desk: Desk, dataset: str) -> None:
+def run(desk: Desk, dataset: str, is_dry: bool) -> None:
     """Back DATASET up: pack, compress, encrypt, store, lock, and publish the manifest last.
 
     What a run that died left behind is removed first. The plan of a restore needs nothing but the repository, the
@@ -49,11 +52,19 @@ def run(desk: Desk, dataset: str) -> None:
     \b
     Example:
       atp backup run letters
+      atp backup run letters --dry-run
     """
     declared = desk.declared(dataset)
     for name in (declared.repository, *declared.copies_in):
         for warning in isolation_warnings(desk.estate.datasets[dataset], desk.estate.repositories[name], name=name):
             desk.output.note(f"warning: {warning}")
+    if is_dry:
+        with closing(desk.open(declared.repository)) as first:
+            observed = making.observe(first, dataset=dataset, dead=left_by_dead(dataset), now=machine_clock().now())
+            clock, folder = machine_clock(), Path(tempfile.gettempdir())
+            capture = capture_of(declared, folder=folder, clock=clock, moved=lambda _: None, read=desk.address)
+            answer_plan(desk.output, making.plan(declared, observed, capture))
+        return
     with desk.acting() as doing, workplace(dataset) as place, ExitStack() as stack:
         names = (declared.repository, *declared.copies_in)
         repositories = {name: stack.enter_context(closing(desk.open(name))) for name in dict.fromkeys(names)}
@@ -61,7 +72,7 @@ def run(desk: Desk, dataset: str) -> None:
         observed = making.observe(first, dataset=dataset, dead=place.dead, now=doing.clock.now())
         made = Made(making.new_backup_id(doing.clock))
         with counting("bytes") as moved:
-            capture = capture_of(declared, place=place, clock=doing.clock, moved=moved, read=desk.address)
+            capture = capture_of(declared, folder=place.folder, clock=doing.clock, moved=moved, read=desk.address)
             one = making.Run(declared, observed, capture, repositories, place, doing.clock, moved, made)
             _record_run(doing, one, declared)
     for warning in made.warnings[:BACKUP_WARNINGS_MAX]:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import click
 
-from atp.app.machine import drill_keep, machine_clock, open_spool
-from atp.cli.drilled import HEADS, history, row, text
+from atp.app.machine import drill_keep, machine_clock
+from atp.cli.drilled import HEADS, addresses, begun_at, history, row, text
 from atp.cli.estate import file_option, read_estate_bytes
 from atp.cli.files import write_file
 from atp.cli.output import Output, safe, table
 from atp.cli.server import json_option, key_file_option, url_option
-from atp.cli.vault import Desk, day, read_identities
+from atp.cli.signing import signer
+from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities
 from atp.errors import AtpError, InvalidError, MissingError
 from atp.merkle.keys import parse_vkey
 from atp.ops.backups.declare import KINDS
@@ -88,6 +89,7 @@ def command() -> None:
 @click.option("--from", "repository", help="Restore from this repository.")
 @click.option("--force", "is_forced", is_flag=True, help="In revenue hours too; --reason says why.")
 @click.option("--reason", default="", help="Why it cannot wait.")
+@dry_run_option
 @at_drill
 def run(
     at: Drilling,
@@ -97,6 +99,7 @@ def run(
     repository: str | None,
     is_forced: bool,
     reason: str,
+    is_dry: bool,
 ) -> int:
     """Drill DATASET: declare it lost, restore the newest backup into a directory of its own, ask it, judge, clean up.
 
@@ -107,6 +110,7 @@ def run(
     Examples:
       atp drill run catalogue --identity KEY.txt
       atp drill run catalogue --scenario ransomware --identity KEY.txt
+      atp drill run catalogue --identity KEY.txt --dry-run
     """
     desk, declared = at.desk, at.declared(dataset)
     if is_forced != bool(reason.strip()):
@@ -123,7 +127,12 @@ def run(
             known=known.newest_number(dataset),
             only=repository,
             forced=reason.strip(),
+            addresses=addresses(desk.estate),
+            previous=known.newest_statement(dataset),
+            since=known.last_at(dataset) or begun_at(desk, dataset),
         )
+        if is_dry:
+            return answer_plan(desk.output, drilling.planned(declared, asked))
         hands = drilling.Hands(
             by=doing.by,
             sink=doing.sink,
@@ -132,7 +141,7 @@ def run(
             host=socket.gethostname(),
             opened=desk.open,
             read=desk.address,
-            sign=open_spool(desk.url, tell=desk.output.note).sign,
+            sign=signer(desk),
         )
         done = drilling.drill(declared, asked, hands)
     desk.output.answer({"dataset": dataset, "drill": done}, text(dataset, done))
@@ -143,7 +152,7 @@ def run(
 @click.argument("dataset", required=False)
 @at_drill
 def list_(at: Drilling, dataset: str | None) -> None:
-    """List the drills of DATASET, or of all, oldest first, and the numbers that nothing is told of.
+    """List the drills of DATASET, or of all, oldest first; what is missing, missed, or does not follow the one before.
 
     \b
     Example:
@@ -155,9 +164,18 @@ def list_(at: Drilling, dataset: str | None) -> None:
     lines = [table(HEADS, [row(drill) for drill in drills]) if drills else "no drill is told of"]
     lines += [_gap(name, numbers) for name, numbers in missing.items()]
     twice = {name: numbers for name, numbers in found.twice.items() if dataset in (None, name)}
+    missed = {name: slots for name in _names_of(drills) if (slots := found.missed(name))}
+    lines += [f"missed: {name}: {', '.join(map(day, slots))}: due, and not drilled" for name, slots in missed.items()]
+    broken = {name: numbers for name, numbers in found.broken.items() if dataset in (None, name)}
+    lines += [f"broken: {_names(name, n)}: not the next after the statement before" for name, n in broken.items()]
     lines += [f"told twice: {_names(name, numbers)}: by two machines, or made up" for name, numbers in twice.items()]
     document = {"drills": [_document(drill) for drill in drills], "missing": missing, "twice": twice}
+    document |= {"missed_slots": missed, "broken": broken}
     at.desk.output.answer(document, "\n".join(lines))
+
+
+def _names_of(drills: list[Drill]) -> list[str]:
+    return sorted({drill.dataset for drill in drills})
 
 
 def _gap(name: str, numbers: tuple[int, ...]) -> str:
@@ -208,15 +226,17 @@ def _proof(drill: Drill) -> str:
 @click.argument("dataset", required=False)
 @at_drill
 def due_(at: Drilling, dataset: str | None) -> int:
-    """Say which datasets are due for a drill, and which scenario comes next. Exit code 1 when one is overdue.
+    """Say which datasets are due for a drill, how many were missed since the last one, and which scenario comes next.
+
+    Exit code 1 when one is overdue.
 
     \b
     Example:
       atp drill due
     """
     found, now = history(at.desk), datetime.now(UTC)
-    rows = [_due(at.declared(name), found, now) for name in at.drilled(dataset)]
-    heads = ("dataset", "state", "passed at", "due at", "every", "next scenario")
+    rows = [_due(at, at.declared(name), found, now) for name in at.drilled(dataset)]
+    heads = ("dataset", "state", "passed at", "due at", "every", "missed", "next scenario")
     lines = [
         (
             one.dataset,
@@ -224,6 +244,7 @@ def due_(at: Drilling, dataset: str | None) -> int:
             day(one.passed_at) or "never",
             day(one.due_at),
             format_duration(one.period),
+            str(len(one.missed)) if one.missed else "",
             one.scenario,
         )
         for one in rows
@@ -233,9 +254,11 @@ def due_(at: Drilling, dataset: str | None) -> int:
     return _FAILED if any(one.state == "overdue" for one in rows) else 0
 
 
-def _due(declared: Declared, found: History, now: datetime) -> Due:
-    scenario = next_scenario(declared.scenarios, found.passed(declared.dataset))
-    return due(found, declared.dataset, period=declared.period, scenario=scenario, now=now)
+def _due(at: Drilling, declared: Declared, found: History, now: datetime) -> Due:
+    name = declared.dataset
+    scenario = next_scenario(declared.scenarios, found.passed(name))
+    begun = begun_at(at.desk, name) if found.last_at(name) is None else None
+    return due(found, name, period=declared.period, scenario=scenario, now=now, begun_at=begun)
 
 
 def _due_document(one: Due) -> dict[str, object]:
@@ -246,6 +269,7 @@ def _due_document(one: Due) -> dict[str, object]:
         "due_at": one.due_at,
         "period_seconds": one.period.total_seconds(),
         "scenario": one.scenario,
+        "missed_slots": one.missed,
     }
 
 

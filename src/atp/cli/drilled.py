@@ -1,14 +1,15 @@
 """What is known of drills, asked of a server and of what waits on this machine; and how a drill is printed."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from atp import limits
-from atp.app.machine import open_spool
-from atp.cli.evidence import fact
+from atp.cli.evidence import fact, waiting_events, waiting_facts
 from atp.cli.output import Output, fields, safe, table
 from atp.cli.query import ask
 from atp.cli.server import find_key
@@ -20,12 +21,13 @@ from atp.ops.declaration.durations import format_second
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import Drill, History, Told, fold
 from atp.ops.drills.evidence.measure import reach_told
-from atp.ops.estate.evidence.proofs import DRILL_DONE
-from atp.ops.spool import read_record
+from atp.ops.estate.declare.values import Estate
+from atp.ops.estate.evidence.proofs import BACKUP_DONE, DRILL_DONE
 from atp.tenants.names import OPERATIONS
 
 HEADS = ("drill", "lost at", "scenario", "verdict", "rto", "rpo", "by", "why")
 _MICROS = 1_000_000
+_PORTS = {"http": 80, "https": 443}
 
 
 def history(desk: Desk) -> History:
@@ -37,6 +39,22 @@ def history(desk: Desk) -> History:
     return found
 
 
+def addresses(estate: Estate) -> tuple[str, ...]:
+    """Where the services of the estate can be reached, as far as their health addresses tell."""
+    found = [_address(service.health) for service in estate.services.values() if service.health]
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _address(health: str) -> str:
+    """`HOST:PORT` of an address that may be a URL; empty when it is neither."""
+    try:
+        parts = urlsplit(health if "://" in health else f"//{health}")
+        port = parts.port or _PORTS.get(parts.scheme, 443)
+    except ValueError:
+        return ""
+    return f"{parts.hostname}:{port}" if parts.hostname else ""
+
+
 def _asked(desk: Desk) -> list[Told]:
     key = find_key(desk.key_file, desk.output)
     if key is None:
@@ -44,11 +62,25 @@ def _asked(desk: Desk) -> list[Told]:
         return []
     try:
         with Client(desk.url, key=key, tries=1) as client:
-            page = ask(client, OPERATIONS, limits.PAGE_EVENTS_MAX, {"action": DRILL_DONE})
+            page = ask(client, OPERATIONS, limits.DRILLS_READ_MAX, {"action": DRILL_DONE})
     except UnavailableError as error:
         desk.output.note(f"warning: what the server knows of drills is left out: {error}")
         return []
+    if page.next:
+        desk.output.note(f"warning: only the newest {limits.DRILLS_READ_MAX:,} drills were read")
     return [_of_server(raw) for raw in page.events]
+
+
+def begun_at(desk: Desk, dataset: str) -> datetime | None:
+    """When the first backup of a dataset was told of, by the server or by what waits here; None: nobody told of one."""
+    found = [
+        one.at for one in waiting_facts(desk.url, desk.output) if (one.action, one.resource) == (BACKUP_DONE, dataset)
+    ]
+    if (key := find_key(desk.key_file, desk.output)) is not None:
+        with suppress(UnavailableError), Client(desk.url, key=key, tries=1) as client:
+            question: dict[str, str | None] = {"action": BACKUP_DONE, "resource": dataset, "order": "index"}
+            found += [fact(raw).at for raw in ask(client, OPERATIONS, 1, question).events]
+    return min(found, default=None)
 
 
 def _of_server(raw: msgspec.Raw) -> Told:
@@ -58,8 +90,7 @@ def _of_server(raw: msgspec.Raw) -> Told:
 
 
 def _waiting(url: str, output: Output) -> Iterator[Told]:
-    for line in open_spool(url, tell=output.note).waiting():
-        event = read_record(line).event
+    for event in waiting_events(url, output):
         if event.action == DRILL_DONE and event.resource is not None:
             yield _of_spool(event, event.resource.id)
 
@@ -113,10 +144,14 @@ def text(dataset: str, done: Done) -> str:
             ("lost at", format_second(done.lost_at)),
             ("legs", ", ".join(f"{leg.name} {leg.seconds:.2f} s" for leg in done.legs)),
             ("heartbeats", reach_told(done.acknowledged) if done.acknowledged else ""),
+            ("lock", _lock(done)),
+            ("raw copy", _raw_copy(done)),
+            ("missed", ", ".join(map(format_second, done.missed_slots))),
             ("forced", done.forced),
             ("swept", ", ".join(done.swept)),
             ("act", done.act),
             ("statement", f"sha256 {signed.sha256}" if signed else ""),
+            ("follows", f"sha256 {done.previous_sha256}" if done.previous_sha256 else ""),
             ("signed by", f"{signed.signed_by}: {signed.whose}" if signed else ""),
         ]
     )
@@ -124,3 +159,14 @@ def text(dataset: str, done: Done) -> str:
     answers = [("yes" if one.passed else "NO", safe(one.name), one.told) for one in done.answers]
     parts = [head, table(("objective", "verdict", "why"), objectives)]
     return "\n\n".join([*parts, table(("ok", "question", "answer"), answers)] if answers else parts)
+
+
+def _lock(done: Done) -> str:
+    tried = done.lock
+    return f"{tried.verdict}: {tried.repository}" if tried and tried.verdict != "not promised" else ""
+
+
+def _raw_copy(done: Done) -> str:
+    if done.ratio_to_raw_copy is None:
+        return ""
+    return f"the restore took {done.ratio_to_raw_copy:.1f} times as long as a plain copy of as many bytes"

@@ -3,19 +3,22 @@
 import functools
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import click
+
 from atp.app.vaults import open_repository, read_secret
 from atp.cli.acting import Acting, acting
 from atp.cli.estate import file_option, read_estate
-from atp.cli.output import Output
+from atp.cli.output import Output, table
 from atp.cli.progress import Progress
 from atp.cli.server import json_option, key_file_option, url_option
 from atp.errors import ForbiddenError, InvalidError, MissingError
+from atp.ops.backups.act.step import Step
 from atp.ops.backups.declare import Declared, declared_backup
 from atp.ops.backups.evidence import event_of
 from atp.ops.backups.format.seal import Identity, parse_identities
@@ -28,6 +31,8 @@ IDENTITY_BYTES_MAX = 64 * 1024
 _EVENT_BYTES = 8
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+dry_run_option = click.option("--dry-run", "is_dry", is_flag=True, help="Print the steps, and do none of them.")
 
 Verb = Callable[..., int | None]
 
@@ -106,6 +111,13 @@ def tell(doing: Acting, action: str, data: dict[str, object], *, dataset: str) -
     event_id = f"{action}.{doing.clock.random_bytes(_EVENT_BYTES).hex()}"
     event = event_of(action, data, dataset=dataset, by=doing.by, at=doing.clock.now(), event_id=event_id)
     doing.sink.write(event, expect={}, is_outcome=True)
+
+
+def answer_plan(output: Output, steps: Sequence[Step]) -> int:
+    """Print what would be done; the exit code of a command that did nothing."""
+    document = {"plan": [{"step": step.name, "what": step.what} for step in steps]}
+    output.answer(document, table(("step", "what would be done"), [(step.name, step.what) for step in steps]))
+    return 0
 
 
 def read_identities(path: Path | None, output: Output) -> list[Identity]:

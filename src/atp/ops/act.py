@@ -16,6 +16,7 @@ State = Literal["unknown", "done", "failed", "nothing"]
 Settling = Literal["repeat", "probe", "person"]
 """How an unknown step is settled: it is run again, something is asked, or a person says what he found."""
 
+_UNBEGUN = "its beginning is not told"
 RESERVED = frozenset({"act", "step", "phase", "settling", "found", "reason", "error", "observed", "sent_as", "spool"})
 """Names in `data` that are of the record itself."""
 
@@ -175,9 +176,9 @@ def check_may_intend(act: Act, step: str) -> None:
 def _take(act: Act | None, told: Told, mark: Mark, detail: Mapping[str, Any]) -> Act:
     if act is None:
         act = _begun(told, mark)
-        if mark.step is None and mark.phase == "intended":
+        if begins(mark):
             return replace(act, data=detail, settling=mark.settling or "person")
-        act = _remarked(act, told, "its beginning is not told")
+        act = _remarked(act, told, _UNBEGUN)
     act = replace(act, index=told.index if told.index is not None else act.index)
     if mark.step is None:
         return _take_end(act, told, mark, detail)
@@ -209,6 +210,16 @@ def _person(told: Told) -> Person:
     if is_from_spool(told.event):
         return Person(actor.id, False)
     return Person(told.by, True) if told.by else Person(actor.id, actor.type == "person")
+
+
+def begins(mark: Mark) -> bool:
+    """Whether an event is the beginning of its act."""
+    return mark.step is None and mark.phase == "intended"
+
+
+def is_unbegun(remark: str) -> bool:
+    """Whether a remark says that the beginning of the act is not among the events."""
+    return remark.startswith(_UNBEGUN)
 
 
 def is_from_spool(event: Event) -> bool:

@@ -17,9 +17,9 @@ from atp.errors import (
     TamperedError,
     UnavailableError,
 )
-from atp.limits import SERVER_REST_SECONDS
+from atp.limits import ACTS_EVENTS_MAX, SERVER_REST_SECONDS
 from atp.log.event import Event
-from atp.ops.act import Person, Told, is_of
+from atp.ops.act import Act, Person, Told, begins, fold_all, is_of, is_unbegun, read_mark
 from atp.ops.deliver import deliver, see_log
 from atp.ops.spool import read_record
 from atp.ops.waiting import Spool
@@ -115,8 +115,34 @@ class ServerThenSpool:
             found = self._asked(self._client, act) if self._client else []
         except _AWAY as error:
             self._tell(f"warning: what the server knows of {act} is left out: {error}")
-        here = [Told(read_record(line).event) for line in self._spool.waiting()]
+        here = [told_line(line) for line in self._spool.waiting()]
         return [one for one in (*found, *here) if is_of(act, one.event)]
+
+    def recent(self, count: int) -> list[Act]:
+        """The acts that were begun last, newest first, as far as they got; what waits on this machine is among them.
+
+        Reads the operators' log backwards, `limits.ACTS_EVENTS_MAX` events at most, until it knows the beginning of as
+        many. An act whose beginning lies before that is left out.
+        """
+        newest = [told_line(line) for line in self._spool.waiting()][::-1]
+        try:
+            newest += self._backwards(self._client, count) if self._client else []
+        except _AWAY as error:
+            self._tell(f"warning: what the server knows of acts is left out: {error}")
+        begun = [act for act in fold_all(reversed(newest)).values() if not any(map(is_unbegun, act.remarks))]
+        return sorted(begun, key=lambda act: act.id, reverse=True)[:count]
+
+    def _backwards(self, client: Client, count: int) -> list[Told]:
+        found, begun, cursor = list[Told](), 0, None
+        for _ in range(ACTS_EVENTS_MAX // _PAGE_EVENTS):
+            query = {"order": "-index", "limit": _PAGE_EVENTS, "cursor": cursor}
+            page = _decoded(client.get(tenant_path(OPERATIONS, "events"), query).body, _Page)
+            found += (rows := [_told(row) for row in page.events])
+            begun += sum(mark is not None and begins(mark) for mark, _ in (read_mark(one.event) for one in rows))
+            cursor = page.next
+            if cursor is None or begun >= count:
+                break
+        return found
 
     def _asked(self, client: Client, act: str) -> list[Told]:
         found, cursor = list[Told](), None
@@ -210,6 +236,11 @@ class _Page(msgspec.Struct):
 class _Place(msgspec.Struct):
     index: int
     by: str
+
+
+def told_line(line: bytes) -> Told:
+    """The event of a line of a spool. MalformedError when it is none."""
+    return Told(read_record(line).event)
 
 
 def _decoded(body: bytes | msgspec.Raw, shape: type[T]) -> T:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,6 +12,7 @@ from atp.merkle.keys import SigningKey, VerifierKey
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+_OURS = re.compile(r"urn:atp:[a-z0-9:.-]{1,100}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -34,8 +36,16 @@ class Statement(
     statement_type: str = STATEMENT_TYPE
 
 
-def sign_statement(statement: Statement, *keys: SigningKey) -> bytes:
-    """The envelope of a statement. MalformedError when it could not be read back."""
+class Sealed(NamedTuple):
+    """A statement in its envelope, the public half of the key that signed, and in words whose key that is."""
+
+    envelope: bytes
+    key: VerifierKey
+    whose: str
+
+
+def encode_statement(statement: Statement) -> bytes:
+    """The bytes that are signed. MalformedError when they could not be read back."""
     _check(statement)
     members = {
         "_type": statement.statement_type,
@@ -43,7 +53,27 @@ def sign_statement(statement: Statement, *keys: SigningKey) -> bytes:
         "predicateType": statement.predicate_type,
         "predicate": statement.predicate,
     }
-    return seal_payload(PAYLOAD_TYPE, msgspec.json.encode(members), *keys)
+    return msgspec.json.encode(members)
+
+
+def decode_statement(payload: bytes) -> Statement:
+    """A statement that nobody has signed yet, or whose signature was checked. MalformedError when it is none."""
+    try:
+        statement = msgspec.json.decode(payload, type=Statement)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(str(error)) from None
+    _check(statement)
+    return statement
+
+
+def is_ours(statement: Statement) -> bool:
+    """Whether it is of a kind that this platform makes: a `urn:atp:` predicate."""
+    return _OURS.fullmatch(statement.predicate_type) is not None
+
+
+def sign_statement(statement: Statement, *keys: SigningKey) -> bytes:
+    """The envelope of a statement. MalformedError when it could not be read back."""
+    return seal_payload(PAYLOAD_TYPE, encode_statement(statement), *keys)
 
 
 def check_statement(envelope: bytes, *, trusted_keys: Sequence[VerifierKey]) -> Statement:
@@ -51,13 +81,7 @@ def check_statement(envelope: bytes, *, trusted_keys: Sequence[VerifierKey]) -> 
 
     MalformedError for bytes that are no such envelope or statement, TamperedError when no trusted key has signed.
     """
-    opened = open_envelope(envelope, payload_type=PAYLOAD_TYPE, trusted=trusted_keys)
-    try:
-        statement = msgspec.json.decode(opened.payload, type=Statement)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _malformed(str(error)) from None
-    _check(statement)
-    return statement
+    return decode_statement(open_envelope(envelope, payload_type=PAYLOAD_TYPE, trusted=trusted_keys).payload)
 
 
 def _check(statement: Statement) -> None:

@@ -9,14 +9,15 @@ from atp.limits import SPOOL_LINES_MAX
 from atp.log.event import Actor, Event, Resource, format_instant
 from atp.merkle.dsse import is_payload_signed
 from atp.merkle.encodings import format_base64
-from atp.merkle.keys import SigningKey, VerifierKey, parse_signing_key
+from atp.merkle.keys import SigningKey, parse_signing_key
 from atp.ops.spool import BEGIN, NO_PREVIOUS, PAYLOAD_TYPE, Head, Link, Record, read_record, spool_line
-from atp.ops.statement import Statement, sign_statement
+from atp.ops.statement import Sealed, Statement, sign_statement
 from atp.ports.clock import Clock
 from atp.ports.machine import HeldLines, Machine
 from atp.verify.remember import Memory
 from atp.verify.trust import claimed_checkpoint
 
+_WHOSE = "the key of this machine, as the beginning of its spool names it; not that of an installation"
 _SEED_BYTES = 32
 _NAME_BYTES = 8
 
@@ -84,13 +85,13 @@ class Spool:
         with self._machine.hold() as held:
             self._begin(held, key, origin=origin)
 
-    def sign(self, statement: Statement) -> tuple[bytes, VerifierKey]:
-        """The envelope of a statement, signed with the key of this machine, and that key's public half.
+    def sign(self, statement: Statement) -> Sealed:
+        """A statement signed with the key of this machine.
 
         It is the machine that says so, as `operations` knows it by the beginning of its spool; no installation does.
         """
         key = self._key()
-        return sign_statement(statement, key), key.public()
+        return Sealed(sign_statement(statement, key), key.public(), _WHOSE)
 
     def drop(self, delivered: Sequence[bytes]) -> bool:
         """Begin anew, if nothing but these lines is there; the numbers go on. Returns whether it did."""

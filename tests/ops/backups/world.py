@@ -77,7 +77,7 @@ class World:
             observed = making.observe(self.repository, dataset="letters", dead=place.dead, now=self.clock.now())
             made = Made(making.new_backup_id(self.clock))
             stores = {"vault": self.repository, **self.copies}
-            capture = capture_of(self.declared, place=place, clock=self.clock, moved=moved)
+            capture = capture_of(self.declared, folder=place.folder, clock=self.clock, moved=moved)
             run = making.Run(self.declared, observed, capture, stores, place, self.clock, moved, made, part_bytes_max)
             return run.carry_out(making.plan(self.declared, observed, capture), record=record or self.record("run"))
 

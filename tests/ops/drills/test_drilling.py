@@ -13,11 +13,11 @@ from atp.merkle.keys import parse_vkey
 from atp.ops.act import Told, fold_all
 from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.evidence.figures import predicate, read_done
-from atp.ops.drills.evidence.measure import FENCED, UNFENCED
+from atp.ops.drills.evidence.measure import FENCED
 from atp.ops.estate.evidence.proofs import Fact, fold
 from atp.ops.statement import check_statement
 from tests.ops.acting import ListSink
-from tests.ops.drills.world import ESTATE_SHA256, World, data_of, left_in, verdicts
+from tests.ops.drills.world import ESTATE_SHA256, World, data_of, left_in, no_fence, verdicts
 
 
 def test_a_catalogue_comes_back_and_every_objective_is_judged(world: World) -> None:
@@ -26,7 +26,7 @@ def test_a_catalogue_comes_back_and_every_objective_is_judged(world: World) -> N
     before = production_of(world.declared).look()
     done = world.drill()
     assert (done.number, done.scenario, done.backup, done.repository) == (1, "deletion", made.backup, "vault")
-    fence = "pass" if done.fence.startswith(FENCED) else "insufficient"
+    fence = "pass" if done.fence == FENCED else "insufficient"
     assert verdicts(done) == {"content": "pass", "rto": "pass", "rpo": "pass", "fence": fence, "source": "pass"}
     assert done.verdict == fence
     assert [answer.name for answer in done.answers][:2] == ["opens", "as backed up"] and len(done.answers) == 4
@@ -67,7 +67,7 @@ def test_every_step_is_intended_before_and_told_after(world: World) -> None:
     done = world.drill()
     act = fold_all(Told(event) for event in world.sink.events)[done.act]
     assert list(act.steps) == [
-        *("declare", "choose", "restore", "restore/fetch", "restore/check", "restore/place"),
+        *("challenge", "declare", "choose", "restore", "restore/fetch", "restore/check", "restore/place"),
         *("ask", "measure", "remove", "evidence"),
     ]
     assert act.state == "done" and not act.unknown_steps and not act.remarks
@@ -117,20 +117,15 @@ def test_without_a_heartbeat_the_rpo_is_not_known_and_nothing_is_green(world: Wo
     assert (verdicts(done)["rpo"], done.verdict, done.rpo_seconds) == ("insufficient", "insufficient", None)
 
 
-def test_without_a_fence_isolation_is_not_claimed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(world.root))
+def test_a_living_source_that_others_write_to_meanwhile_passes_behind_the_fence_alone(world: World) -> None:
     world.beat()
     world.back_up()
-    done = world.drill()
-    assert done.fence == UNFENCED
-    assert (verdicts(done)["fence"], done.verdict) == ("insufficient", "insufficient")
-
-
-def test_a_living_source_that_is_written_to_meanwhile_is_said(world: World) -> None:
-    world.beat()
-    world.back_up()
-    done = world.drill(sink=_Writing(world))
-    assert verdicts(done)["source"] == "insufficient" and done.source.before_sha256 != done.source.after_sha256
+    busy = world.drill(sink=_Writing(world))
+    walled = "pass" if busy.fence == FENCED else "insufficient"
+    assert verdicts(busy)["source"] == walled and busy.source.before_sha256 != busy.source.after_sha256
+    assert walled == "insufficient" or "not by this drill" in busy.objectives[-1].told
+    bare = world.drill(sink=_Writing(world), fence=no_fence)
+    assert verdicts(bare)["source"] == "insufficient" and "by whom" in bare.objectives[-1].told
 
 
 def test_numbers_go_on_and_a_drill_that_could_not_tell_leaves_a_gap(world: World) -> None:

@@ -21,6 +21,7 @@ from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.estate.declare.values import Scenario
 from tests.contracts.machine import small_disk
+from tests.contracts.vaults import release
 from tests.ops.drills.world import CLOCK, World, filled, left_in, verdicts
 
 BACKUP = "20260101T000000Z-0123456789ab"
@@ -241,7 +242,10 @@ def test_a_locked_copy_is_what_ransomware_leaves(world: World) -> None:
     world.changes = [("vault: {kind: directory,", "vault: {kind: directory, lock: local,")]
     world.beat()
     world.back_up()
-    assert verdicts(world.drill("ransomware"))["content"] == "pass"
+    try:
+        assert verdicts(world.drill("ransomware"))["content"] == "pass"
+    finally:
+        release(world.root / "vault")
 
 
 def test_a_file_that_is_not_what_was_backed_up(letters: World) -> None:

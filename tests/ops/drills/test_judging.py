@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from atp.errors import ForbiddenError, InvalidError
+from atp.limits import DRILL_SLOTS_MAX
 from atp.ops.drills.declare import check_hours, declared_drill, next_scenario, plan, withheld
 from atp.ops.drills.evidence.figures import Objective, Source, verdict_of
-from atp.ops.drills.evidence.history import History, due
+from atp.ops.drills.evidence.history import History, due, missed_slots
 from atp.ops.drills.evidence.measure import Beat, Recovered, acknowledged, judge_rpo, judge_rto, judge_source
 from atp.ops.estate.declare.values import Repository
 from tests.ops.backups.world import RECIPIENT
@@ -26,15 +27,25 @@ def beats(*minutes_before: float) -> list[Beat]:
 
 def test_the_plan_says_what_will_be_done(world: World) -> None:
     steps = plan(world.declared, "deletion", is_fenced=True)
-    assert [step.name for step in steps] == ["declare", "choose", "restore", "ask", "measure", "remove", "evidence"]
-    assert [step.what for step in steps[:4]] == [
+    assert [step.name for step in steps] == [
+        "challenge",
+        "declare",
+        "choose",
+        "restore",
+        "ask",
+        "measure",
+        "remove",
+        "evidence",
+    ]
+    assert [step.what for step in steps[:5]] == [
+        "try to change what the lock of vault should keep",
         "declare the loss: the living data was deleted",
         "choose the newest copy in vault",
         f"restore it into a directory of its own in {world.scratch}",
-        "open it, hold it against the inner manifest, ask 2 questions, in a network namespace of its own",
+        "open it, hold it against the inner manifest, ask 2 questions, behind a fence",
     ]
-    assert "without a fence" in plan(world.declared, "deletion", is_fenced=False)[3].what
-    assert "none is left" in plan(world.declared, "host-loss", is_fenced=True)[1].what
+    assert "without a fence" in plan(world.declared, "deletion", is_fenced=False)[4].what
+    assert "none is left" in plan(world.declared, "host-loss", is_fenced=True)[2].what
 
 
 @pytest.mark.parametrize(
@@ -87,7 +98,11 @@ def test_living_data_that_is_gone_or_another_file_fails() -> None:
     assert judge_source(same, is_replaced=False).verdict == "pass"
     assert judge_source(same, is_replaced=True).verdict == "fail"
     assert judge_source(Source(before_sha256="a"), is_replaced=False).verdict == "fail"
-    assert judge_source(Source(before_sha256="a", after_sha256="b"), is_replaced=False).verdict == "insufficient"
+    written = Source(before_sha256="a", after_sha256="b")
+    assert judge_source(written, is_replaced=False).verdict == "insufficient"
+    assert judge_source(written, is_replaced=False, is_walled=True).verdict == "pass"
+    assert judge_source(written, is_replaced=True, is_walled=True).verdict == "fail"
+    assert judge_source(Source(before_sha256="a"), is_replaced=False, is_walled=True).verdict == "fail"
     assert judge_source(Source(), is_replaced=False).verdict == "insufficient"
 
 
@@ -133,6 +148,22 @@ def test_scenarios_take_turns() -> None:
 def test_a_dataset_that_never_passed_is_overdue() -> None:
     one = due(History((), {}), "data", period=HOUR, scenario="deletion", now=T0)
     assert (one.state, one.due_at) == ("overdue", None)
+
+
+@pytest.mark.parametrize(
+    ("periods", "slots"),
+    [(0.5, []), (1.05, []), (1.2, [1]), (2.05, [1]), (2.5, [1, 2]), (3.09, [1, 2]), (3.11, [1, 2, 3])],
+)
+def test_a_slot_is_missed_when_no_drill_came_within_a_tenth_of_its_period(periods: float, slots: list[int]) -> None:
+    found = missed_slots(T0, HOUR, now=T0 + periods * HOUR)
+    assert list(found) == [T0 + number * HOUR for number in slots]
+    assert due(History((), {}), "d", period=HOUR, scenario="x", now=T0 + periods * HOUR, begun_at=T0).missed == found
+
+
+def test_slots_that_were_missed_for_years_are_the_newest_hundred() -> None:
+    found = missed_slots(T0, HOUR, now=T0 + 10_000.5 * HOUR)
+    assert (len(found), found[-1]) == (DRILL_SLOTS_MAX, T0 + 10_000 * HOUR)
+    assert missed_slots(None, HOUR, now=T0) == ()
 
 
 def test_a_dataset_without_a_drill_or_of_a_kind_that_is_not_known_yet_is_refused() -> None:

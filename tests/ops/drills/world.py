@@ -23,8 +23,10 @@ from atp.ops.backups.evidence import Made
 from atp.ops.backups.format.seal import draw_identity, parse_identities
 from atp.ops.drills.act import drilling
 from atp.ops.drills.act.beating import beat
+from atp.ops.drills.act.fence import fence_words
 from atp.ops.drills.act.keeping import Keep
 from atp.ops.drills.act.kinds.choose import production_of
+from atp.ops.drills.act.running import Fencing
 from atp.ops.drills.declare import Declared, declared_drill
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import History, Told, fold
@@ -131,7 +133,7 @@ class World:
         with workplace(self.dataset, below=self.root) as place:
             observed = making.Observed()
             made = Made(making.new_backup_id(CLOCK))
-            capture = capture_of(declared, place=place, clock=CLOCK, moved=lambda _: None)
+            capture = capture_of(declared, folder=place.folder, clock=CLOCK, moved=lambda _: None)
             run = making.Run(declared, observed, capture, stores, place, CLOCK, lambda _: None, made)
             record = begin("backup", "run", by=ALICE, sink=ListSink(), clock=CLOCK, settling="repeat")
             return run.carry_out(making.plan(declared, observed, capture), record=record)
@@ -143,6 +145,9 @@ class World:
         private: str | None = None,
         sink: Sink | None = None,
         only: str | None = None,
+        fence: Fencing = fence_words,
+        addresses: tuple[str, ...] = (),
+        since: datetime | None = None,
     ) -> Done:
         asked = drilling.Asked(
             scenario=scenario,
@@ -150,6 +155,9 @@ class World:
             estate_sha256=ESTATE_SHA256,
             known=self.history().newest_number(self.dataset),
             only=only,
+            addresses=addresses,
+            previous=self.history().newest_statement(self.dataset),
+            since=since or self.history().last_at(self.dataset),
         )
         hands = drilling.Hands(
             by=ALICE,
@@ -159,6 +167,7 @@ class World:
             host="here",
             opened=self.open,
             sign=spool_on(self.machine, self.root).sign,
+            fence=fence,
         )
         return drilling.drill(self.declared, asked, hands)
 
@@ -193,6 +202,11 @@ def filled(path: Path, rows: int = 500) -> Path:
         )
         database.commit()
     return path
+
+
+def no_fence(scratch: Path, *, cover: Sequence[Path] = (), as_user: int | None = None) -> tuple[str, ...]:
+    """What a kernel without namespaces comes to."""
+    return ()
 
 
 def verdicts(done: Done) -> dict[str, str]:

@@ -67,7 +67,7 @@ class Cluster:
         return f"host={self.home} port=5432 user=atp password=sesame dbname=postgres"
 
     def create(self, *options: str) -> None:
-        self._run("initdb", "--username=atp", "--auth=trust", "--locale=C", *options, str(self.data))
+        self._run("initdb", "--username=atp", "--auth=trust", "--locale=C", "--encoding=UTF8", *options, str(self.data))
 
     def start(self) -> None:
         words = [str(self.programs / "postgres"), "-D", str(self.data), "-c", "listen_addresses="]

@@ -117,8 +117,9 @@ def plan(declared: Declared, scenario: Scenario, *, is_fenced: bool, only: str |
     """The steps of a drill; `only` names the one repository to use. Pure."""
     names = [only] if only else list(declared.repositories)
     left = [name for name in names if not withheld(scenario, declared.repositories[name])]
-    fence = "in a network namespace of its own" if is_fenced else "without a fence: the kernel refuses one"
+    fence = "behind a fence" if is_fenced else "without a fence: the kernel refuses one"
     return [
+        Step("challenge", f"try to change what the lock of {left[0] if left else 'no repository'} should keep"),
         Step("declare", f"declare the loss: {LOST[scenario]}"),
         Step("choose", f"choose the newest copy in {left[0] if left else 'no repository: none is left'}"),
         Step("restore", f"restore it into a directory of its own in {declared.place}"),

@@ -41,14 +41,23 @@ def workplace(name: str, *, below: Path | None = None) -> Iterator[Workplace]:
 
     It is `below` a directory, that for temporary files (TMPDIR) by default; it stays after a death alone.
     """
-    folder = _private((below or Path(tempfile.gettempdir())) / f"atp-backup-{os.geteuid()}") / name
+    folder = _private(_rooms(below)) / name
     with held(folder, what=f"back up {name!r}: another run is at it"):
-        dead = None
-        with suppress(FileNotFoundError):
-            dead = (folder / _ATTEMPT).read_text() or None
+        dead = left_by_dead(name, below=below)
         _clear(folder)
         yield Workplace(folder, dead)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def left_by_dead(name: str, *, below: Path | None = None) -> str | None:
+    """The backup that a run in this room began and never ended, or that runs now; None when there is none."""
+    with suppress(OSError):
+        return (_rooms(below) / name / _ATTEMPT).read_text() or None
+    return None
+
+
+def _rooms(below: Path | None) -> Path:
+    return (below or Path(tempfile.gettempdir())) / f"atp-backup-{os.geteuid()}"
 
 
 @contextmanager

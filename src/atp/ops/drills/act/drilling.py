@@ -2,38 +2,39 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
-from atp.merkle.keys import VerifierKey
 from atp.ops.act import Person
 from atp.ops.backups.act.kinds.choose import ReadAddress
-from atp.ops.backups.act.step import carry_out
+from atp.ops.backups.act.step import Step, carry_out
 from atp.ops.backups.format.seal import Identity
-from atp.ops.drills.act.asking import fence_words
+from atp.ops.drills.act.fence import can_fence, fence_words
 from atp.ops.drills.act.keeping import Keep
 from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.act.kinds.shape import Production
-from atp.ops.drills.act.running import Ran, Run
+from atp.ops.drills.act.running import Fencing, Ran, Run
 from atp.ops.drills.act.scratch import Scratch, scratch, sweep
 from atp.ops.drills.act.telling import Around, figures
 from atp.ops.drills.declare import EVIDENCE, Declared, check_apart, plan
 from atp.ops.drills.evidence.event import event_of, statement_of
-from atp.ops.drills.evidence.figures import Done, Signed
+from atp.ops.drills.evidence.figures import Done, Previous, Signed
+from atp.ops.drills.evidence.history import missed_slots
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.record import Recording, begin
 from atp.ops.sink import Sink
-from atp.ops.statement import Statement
+from atp.ops.statement import Sealed, Statement
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
-
-WHOSE = "the key of this machine, as the beginning of its spool names it; not that of an installation"
 
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at
-    hand, `read` gives the address that a reference means."""
+    """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at hand, `read`
+    gives the address that a reference means, `fence` what starts a process behind one."""
 
     by: Person
     sink: Sink
@@ -41,13 +42,16 @@ class Hands:
     keep: Keep
     host: str
     opened: Callable[[str], Repository]
-    sign: Callable[[Statement], tuple[bytes, VerifierKey]]
+    sign: Callable[[Statement], Sealed]
     read: ReadAddress | None = None
+    fence: Fencing = fence_words
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What somebody asked for. `known` is the newest number that the events tell; `only` one repository."""
+    """What somebody asked for. `known` is the newest number that the events tell, `previous` the newest statement that
+    they name, `since` when the dataset was last drilled, or first had evidence. `only` is one repository; `addresses`
+    are those of production, which have to be out of reach behind the fence."""
 
     scenario: Scenario
     identities: Sequence[Identity]
@@ -55,6 +59,9 @@ class Asked:
     known: int = 0
     only: str | None = None
     forced: str = ""
+    addresses: tuple[str, ...] = ()
+    previous: Previous | None = None
+    since: datetime | None = None
 
 
 def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
@@ -63,9 +70,7 @@ def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
     InvalidError when the scratch place overlaps what must not be touched, ConflictError while another drill of the
     dataset runs, UnavailableError, and the drill stops, when nothing takes its evidence.
     """
-    check_apart(declared)
-    fence = fence_words()
-    steps = plan(declared, asked.scenario, is_fenced=bool(fence), only=asked.only)
+    steps = planned(declared, asked, hands.fence)
     with hands.keep.next_number(asked.known) as number:
         swept = sweep(declared.place)
         data = {
@@ -88,7 +93,7 @@ def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
             settling="repeat",
         )
         try:
-            done = _drilled(declared, asked, hands, record, number=number, swept=tuple(swept), fence=fence)
+            done = _drilled(declared, asked, hands, record, steps, number=number, swept=tuple(swept))
         except BaseException:
             if not record.act.unknown_steps:
                 record.end("failed")
@@ -97,22 +102,33 @@ def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
     return done
 
 
+def planned(declared: Declared, asked: Asked, fence: Fencing = fence_words) -> list[Step]:
+    """The steps that a drill would carry out now. InvalidError as for `drill`. Touches nothing."""
+    check_apart(declared)
+    return plan(declared, asked.scenario, is_fenced=is_fenced(fence), only=asked.only)
+
+
+def is_fenced(fence: Fencing) -> bool:
+    """Whether the kernel grants a fence; asked with a process that does nothing in an empty directory."""
+    with TemporaryDirectory() as folder:
+        return bool(fence(Path(folder))) and can_fence(Path(folder))
+
+
 def _drilled(
     declared: Declared,
     asked: Asked,
     hands: Hands,
     record: Recording,
+    steps: Sequence[Step],
     *,
     number: int,
     swept: tuple[str, ...],
-    fence: Sequence[str],
 ) -> Done:
     act, clock = record.act.id, hands.clock
-    steps = plan(declared, asked.scenario, is_fenced=bool(fence), only=asked.only)
     production = production_of(declared, read=hands.read)
     ran = Ran(clock.now(), production.look())
     with scratch(declared.place, act=act, dataset=declared.dataset, clock=clock) as place:
-        run = _run(declared, production, asked, hands, place, fence, ran)
+        run = _run(declared, production, asked, hands, place, ran)
         run.carry_out([step for step in steps if step.name != EVIDENCE], record=record)
     around = Around(
         number=number,
@@ -124,6 +140,8 @@ def _drilled(
         estate_sha256=asked.estate_sha256,
         forced=asked.forced,
         swept=swept,
+        previous_sha256=_previous(asked, hands.keep, number),
+        missed_slots=missed_slots(asked.since, declared.period, now=ran.lost_at),
     )
     found = [figures(ran, declared, around)]
 
@@ -136,15 +154,13 @@ def _drilled(
     return found[1]
 
 
-def _run(
-    declared: Declared,
-    production: Production,
-    asked: Asked,
-    hands: Hands,
-    place: Scratch,
-    fence: Sequence[str],
-    ran: Ran,
-) -> Run:
+def _previous(asked: Asked, keep: Keep, number: int) -> str | None:
+    """The digest of the newest statement, that the events name or that lies here."""
+    found = [one for one in (asked.previous, keep.newest_before(number)) if one is not None]
+    return max(found).sha256 if found else None
+
+
+def _run(declared: Declared, production: Production, asked: Asked, hands: Hands, place: Scratch, ran: Ran) -> Run:
     return Run(
         declared=declared,
         production=production,
@@ -152,17 +168,18 @@ def _run(
         opened=hands.opened,
         identities=asked.identities,
         scratch=place,
-        fence=fence,
+        fence=hands.fence,
         clock=hands.clock,
         ran=ran,
         only=asked.only,
+        addresses=asked.addresses,
     )
 
 
 def _told(done: Done, dataset: str, hands: Hands) -> Done:
     """Sign the figures, keep the envelope, and write the event that names it."""
-    envelope, key = hands.sign(statement_of(done, dataset=dataset))
-    signed = Signed(hands.keep.keep(done.number, envelope), key.name, key.vkey, WHOSE)
+    sealed = hands.sign(statement_of(done, dataset=dataset))
+    signed = Signed(hands.keep.keep(done.number, sealed.envelope), sealed.key.name, sealed.key.vkey, sealed.whose)
     told = msgspec.structs.replace(done, statement=signed)
     micros = int(hands.clock.now().timestamp() * 1_000_000)
     hands.sink.write(event_of(told, dataset=dataset, by=hands.by, micros=micros), expect={}, is_outcome=True)

@@ -1,13 +1,11 @@
 """The process behind the fence: opens a restored copy, holds it against the inner manifest, asks it, and says so.
 
 `python -m atp.ops.drills.act.inside`: one Question as JSON on stdin, one Found on stdout. It has no keys and no
-environment, and where the kernel lets it no network either; declared SQL can read this one database and nothing else.
+environment, and tries the fence before it opens anything; declared SQL can read this one database and nothing else.
 """
 
 import ctypes
-import os
 import signal
-import socket
 import sqlite3
 import sys
 import time
@@ -20,15 +18,15 @@ from functools import partial
 import msgspec
 
 from atp.errors import AtpError, MalformedError
-from atp.limits import DRILL_REACH_SECONDS, DRILL_TOLD_CHARS_MAX
+from atp.limits import DRILL_TOLD_CHARS_MAX
 from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.drills.act.kinds.choose import copy_of
 from atp.ops.drills.act.kinds.shape import Copy, Row
 from atp.ops.drills.act.questions import Found, Question, name_of
+from atp.ops.drills.act.trying import try_walls
 from atp.ops.drills.evidence.figures import Answer
 from atp.ops.estate.declare.values import Check
 
-_NAMESPACE = "/proc/self/ns/net"
 _SET_PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 
 
@@ -106,14 +104,6 @@ def _plain(cell: object) -> object:
     return f"{len(cell)} bytes" if isinstance(cell, bytes) else cell
 
 
-def _reaches(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=DRILL_REACH_SECONDS):
-            return True
-    except OSError:
-        return False
-
-
 def _end_with_the_asker() -> None:
     """Whoever kills the asker ends this process too, so that nobody works in a directory that is swept."""
     with suppress(OSError, AttributeError):
@@ -124,11 +114,10 @@ def main() -> None:
     """Read the question, answer it."""
     _end_with_the_asker()
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
-    reached = _reaches(question.port)
+    tried = try_walls(question)
     with closing(copy_of(question)) as copy:
         asking = _Asking(question, copy)
         asking.ask()
-    namespace = os.readlink(_NAMESPACE) if os.path.exists(_NAMESPACE) else ""
     end = time.monotonic()
     instants = (asking.opened_at, asking.whole_at, asking.answered_at)
     opened, whole, answered = (None if at is None else end - at for at in instants)
@@ -138,8 +127,7 @@ def main() -> None:
         whole_before_end=whole,
         answered_before_end=answered,
         beats=asking.beats,
-        namespace=namespace,
-        reached=reached,
+        tried=tried,
     )
     sys.stdout.buffer.write(msgspec.json.encode(found))
 

@@ -6,6 +6,7 @@ FOLDER/DATASET/N.dsse.json   the envelope of drill N
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from pathlib import Path
 
 from atp.errors import ConflictError, MalformedError, UnavailableError
 from atp.limits import DRILL_ENVELOPE_BYTES_MAX
+from atp.ops.drills.evidence.figures import Previous
 
 _DIGITS_MAX = 9
+_ENVELOPE = re.compile(r"([1-9][0-9]{0,8})\.dsse\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,14 @@ class Keep:
                 return file.read(DRILL_ENVELOPE_BYTES_MAX)
         except OSError:
             return None
+
+    def newest_before(self, number: int) -> Previous | None:
+        """The newest statement that is kept here of a drill with a smaller number. Costs listing the folder."""
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        numbers = [int(found[1]) for name in names if (found := _ENVELOPE.fullmatch(name))]
+        newest = max((one for one in numbers if one < number), default=None)
+        envelope = None if newest is None else self.kept(newest)
+        return None if newest is None or envelope is None else Previous(newest, sha256(envelope).hexdigest())
 
     def _lock(self, handle: int) -> None:
         try:

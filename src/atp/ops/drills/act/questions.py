@@ -10,14 +10,28 @@ from atp.ops.estate.declare.values import Check
 from atp.ops.estate.evidence.proofs import Aware, Seconds
 
 
+class Outside(msgspec.Struct, frozen=True):
+    """A directory outside of the fence, by its device and inode: what has its name inside may be another one."""
+
+    path: str
+    device: int
+    inode: int
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. `contents` is the inner manifest; `port` listens on the loopback outside of the fence."""
+    """All of it. `contents` is the inner manifest.
+
+    What has to be out of reach, `HOST:PORT` or the path of a socket: `canaries` listen on this machine for this drill
+    alone, `addresses` are those of production. Nothing may be written to the directories `outside`.
+    """
 
     kind: Kind
     copy: str
     contents: str
     checks: tuple[Check, ...]
-    port: int
+    canaries: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
+    outside: tuple[Outside, ...] = ()
 
     @property
     def place(self) -> Path:
@@ -25,17 +39,26 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.copy)
 
 
+class Tried(msgspec.Struct, frozen=True):
+    """What came of trying to get out: the network namespace that it was tried from, the addresses that answered, the
+    directories before which nothing but permissions stands."""
+
+    namespace: str
+    reached: tuple[str, ...]
+    wrote: tuple[str, ...]
+
+
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it. Seconds count back from the end, so that they can be laid on the asker's clock; what was never
-    reached is None. `beats` are heartbeats in the copy, oldest first; `reached`: the port answered."""
+    reached is None. `beats` are heartbeats in the copy, oldest first; `argv` are programs that were run for it."""
 
     answers: tuple[Answer, ...]
     opened_before_end: Seconds | None
     whole_before_end: Seconds | None
     answered_before_end: Seconds | None
     beats: tuple[tuple[str, Aware], ...]
-    namespace: str
-    reached: bool
+    tried: Tried
+    argv: tuple[tuple[str, ...], ...] = ()
 
 
 def name_of(check: Check) -> str:

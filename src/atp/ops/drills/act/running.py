@@ -6,11 +6,11 @@ Repeatable: a drill that died is run again, and both are recorded; the next one 
 import platform
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from atp import __version__
 from atp.errors import (
@@ -22,7 +22,7 @@ from atp.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from atp.limits import HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
+from atp.limits import DRILL_ADDRESSES_MAX, DRILL_TOLD_CHARS_MAX, HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
 from atp.ops.backups.act import restoring
 from atp.ops.backups.act.kinds.choose import arrival_of
 from atp.ops.backups.act.listing import Listed, list_backups
@@ -30,16 +30,27 @@ from atp.ops.backups.act.parts import read_parts
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
-from atp.ops.drills.act.asking import ask, listening
+from atp.ops.drills.act.asking import ask, covered, listening, outside, sockets_here
+from atp.ops.drills.act.kinds.choose import make_ready
 from atp.ops.drills.act.kinds.shape import Living, Production
 from atp.ops.drills.act.questions import Found, Question
+from atp.ops.drills.act.rawcopy import Copied, raw_copy
 from atp.ops.drills.act.scratch import Scratch
 from atp.ops.drills.declare import RECOVERY, Declared, withheld
-from atp.ops.drills.evidence.measure import NOT_ASKED, Beat, Recovered
+from atp.ops.drills.evidence.figures import LockTried, LockVerdict
+from atp.ops.drills.evidence.measure import NOT_ASKED, Beat, Recovered, Walls
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.estate.evidence.proofs import Verdict
+from atp.ops.secrecy import without_secrets
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
+
+
+class Fencing(Protocol):
+    """Gives the words that start a process behind a fence: `fence.fence_words`."""
+
+    def __call__(self, scratch: Path, *, cover: Sequence[Path] = (), as_user: int | None = None) -> Sequence[str]:
+        """Nothing: there is no fence."""
 
 
 class Failure(NamedTuple):
@@ -67,7 +78,14 @@ class Ran:
     found: Found | None = None
     reaches_to: datetime | None = None
     recovered: Recovered | None = None
-    fence: str = NOT_ASKED
+    walls: Walls | None = None
+    lock: LockTried | None = None
+    raw: Copied | None = None
+
+    @property
+    def fence(self) -> str:
+        """Which walls of the fence were found standing."""
+        return self.walls.told if self.walls else NOT_ASKED
 
     @property
     def manifest(self) -> Manifest | None:
@@ -78,7 +96,8 @@ class Ran:
 @dataclass(slots=True)
 class Run:
     """One drill: the steps of `plan` as methods. `opened` gives a repository by its name, `only` names the one to use;
-    `fence` is what starts a process behind it."""
+    `fence` gives the words that start a process behind it, `addresses` are production's: they have to be out of reach.
+    """
 
     declared: Declared
     production: Production
@@ -86,10 +105,11 @@ class Run:
     opened: Callable[[str], Repository]
     identities: Sequence[Identity]
     scratch: Scratch
-    fence: Sequence[str]
+    fence: Fencing
     clock: Clock
     ran: Ran
     only: str | None = None
+    addresses: Sequence[str] = ()
     _lost: float = 0.0
     _repository: Repository | None = None
 
@@ -97,6 +117,7 @@ class Run:
         """Do the steps. Of those that the RTO is measured over, what follows a failure is left out. What is no fault of
         the world goes through, and so does what keeps the record from being written."""
         doing: Mapping[str, Callable[[], Data | None]] = {
+            "challenge": self._challenge,
             "declare": self._declare,
             "choose": self._choose,
             "restore": lambda: self._restore(record),
@@ -123,15 +144,43 @@ class Run:
             failure = error.failure if isinstance(error, _FailedError) else self._failure(step, error)
             self.ran.failure = self.ran.failure or failure
 
+    def _challenge(self) -> Data:
+        """Before the clock runs. That it cannot be tried stops nothing: the drill comes to the repository anyway."""
+        left = self._left()
+        if not left:
+            return {"lock": "no repository is left"}
+        promised = self.declared.repositories[left[0]].lock
+        if promised == "none":
+            self.ran.lock = LockTried(repository=left[0], verdict="not promised", promised=promised)
+        else:
+            self.ran.lock = self._lock_tried(left[0], promised)
+        return {"repository": left[0], "lock": self.ran.lock.verdict, "succeeded": self.ran.lock.succeeded}
+
+    def _lock_tried(self, name: str, promised: str) -> LockTried:
+        try:
+            with closing(self.opened(name)) as repository:
+                succeeded, found = tuple(repository.challenge()), repository.lock
+        except AtpError as error:
+            reason = without_secrets(str(error))[:DRILL_TOLD_CHARS_MAX]
+            return LockTried(repository=name, verdict="not tried", promised=promised, reason=reason)
+        verdict: LockVerdict = "broken" if succeeded or found == "none" else "held"
+        succeeded = succeeded or (("it has no lock",) if found == "none" else ())
+        return LockTried(repository=name, verdict=verdict, promised=promised, found=found, succeeded=succeeded)
+
+    def _left(self) -> list[str]:
+        """The repositories that the scenario leaves, in order."""
+        names = [self.only] if self.only else list(self.declared.repositories)
+        return [name for name in names if not withheld(self.scenario, self.declared.repositories[name])]
+
     def _declare(self) -> Data:
         self.ran.lost_at, self._lost = self.clock.now(), self.clock.monotonic()
         return {"lost_at": self.ran.lost_at.isoformat(), "scenario": self.scenario}
 
     def _choose(self) -> Data:
-        names = [self.only] if self.only else list(self.declared.repositories)
-        reasons = {name: withheld(self.scenario, self.declared.repositories[name]) for name in names}
-        left = [name for name, reason in reasons.items() if not reason]
+        left = self._left()
         if not left:
+            names = [self.only] if self.only else list(self.declared.repositories)
+            reasons = {name: withheld(self.scenario, self.declared.repositories[name]) for name in names}
             raise _failed("no-repository", f"{self.scenario} leaves no copy: {_joined(reasons)}")
         self._check_keys()
         self.ran.repository = left[0]
@@ -178,15 +227,20 @@ class Run:
         with unsealed(stored, identities=self.identities) as plain, _written(self.scratch.contents) as write:
             while chunk := plain.read(1 << 20):
                 write(chunk)
-        with listening() as port:
+        folder, everywhere = self.scratch.folder, [*self.production.addresses, *self.addresses, *sockets_here()]
+        addresses, as_user = tuple(dict.fromkeys(everywhere)), make_ready(self.declared.kind, self.scratch.copy)
+        with listening(folder) as canaries:
             question = Question(
                 kind=self.declared.kind,
                 copy=str(self.scratch.copy),
                 contents=str(self.scratch.contents),
                 checks=self.declared.checks,
-                port=port,
+                canaries=canaries,
+                addresses=addresses[:DRILL_ADDRESSES_MAX],
+                outside=outside([folder.parent, self.declared.source or folder.parent, Path("/")]),
             )
-            found, self.ran.fence = ask(question, fence=self.fence)
+            fence = self.fence(folder, cover=covered([*canaries, *addresses]), as_user=as_user)
+            found, self.ran.walls = ask(question, fence=fence)
         end = self.clock.monotonic() - self._lost
         reached = {
             "opened": found.opened_before_end,
@@ -208,6 +262,8 @@ class Run:
             beats = [Beat(name, at, at) for name, at in self.ran.found.beats]
             assert self.ran.reaches_to is not None, "it was restored"
             self.ran.recovered = Recovered(beats, self.ran.reaches_to, ledger)
+        if self.ran.failure is None:
+            self.ran.raw = raw_copy(self.scratch.copy, self.scratch.raw, monotonic=self.clock.monotonic)
         return {"legs": {name: round(seconds, 3) for name, seconds in self.ran.legs.items()}}
 
     def _remove(self) -> Data:

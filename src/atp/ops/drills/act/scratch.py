@@ -49,6 +49,11 @@ class Scratch:
         """The inner manifest, in plain."""
         return self.folder / "contents"
 
+    @property
+    def raw(self) -> Path:
+        """Where as many bytes are written once more, to know how fast the disk is."""
+        return self.folder / "raw"
+
     def remove(self) -> None:
         """Remove all of it, the marker last, so that a death in between leaves what the next drill knows as ours.
 

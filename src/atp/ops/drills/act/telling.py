@@ -1,16 +1,17 @@
 """What a drill saw -> its figures and verdicts."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from atp.limits import DRILL_TOLD_CHARS_MAX
 from atp.ops.drills.act.running import Ran, tools
 from atp.ops.drills.declare import Declared
-from atp.ops.drills.evidence.figures import Answer, Done, Leg, Source, verdict_of
+from atp.ops.drills.evidence.figures import Answer, Done, Leg, Objective, Source, verdict_of
 from atp.ops.drills.evidence.measure import (
     acknowledged,
     judge_content,
     judge_fence,
+    judge_lock,
     judge_rpo,
     judge_rto,
     judge_source,
@@ -31,6 +32,8 @@ class Around:
     estate_sha256: str
     forced: str = ""
     swept: tuple[str, ...] = ()
+    previous_sha256: str | None = None
+    missed_slots: tuple[datetime, ...] = ()
 
 
 def figures(ran: Ran, declared: Declared, around: Around) -> Done:
@@ -44,13 +47,15 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         before_sha256=ran.before.sha256 if ran.before else None, after_sha256=ran.after.sha256 if ran.after else None
     )
     is_replaced = ran.before is not None and ran.after is not None and ran.before.identity != ran.after.identity
-    objectives = (
+    objectives: tuple[Objective, ...] = (
         judge_content(answers, failed=failed, reason=reason[:DRILL_TOLD_CHARS_MAX]),
         rto,
         rpo,
         judge_fence(ran.fence),
-        judge_source(source, is_replaced=is_replaced),
+        judge_source(source, is_replaced=is_replaced, is_walled=ran.walls is not None and ran.walls.files),
     )
+    if ran.lock is not None and ran.lock.verdict != "not promised":
+        objectives += (judge_lock(ran.lock),)
     manifest = ran.manifest
     return Done(
         verdict=verdict_of(objectives),
@@ -83,11 +88,26 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         tools=tools(),
         forced=around.forced,
         swept=around.swept,
+        previous_sha256=around.previous_sha256,
+        missed_slots=around.missed_slots,
+        lock=ran.lock,
+        raw_copy_seconds=_rounded(ran.raw.seconds) if ran.raw else None,
+        raw_copy_bytes=ran.raw.total_bytes if ran.raw else 0,
+        ratio_to_raw_copy=_ratio(ran),
+        argv=tuple(tuple(map(without_secrets, words)) for words in ran.found.argv) if ran.found else (),
     )
 
 
 def _clean(answer: Answer) -> Answer:
     return Answer(without_secrets(answer.name), answer.passed, without_secrets(answer.told))
+
+
+def _ratio(ran: Ran) -> float | None:
+    """The restore's time for a byte over that of a plain copy."""
+    if ran.raw is None or ran.total_bytes == 0 or ran.raw.seconds == 0:
+        return None
+    restore = (ran.legs["restored"] - ran.legs["chosen"]) / ran.total_bytes
+    return round(restore / (ran.raw.seconds / ran.raw.total_bytes), 2)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -3,13 +3,14 @@
 The first fields are those that `atp.ops.estate.evidence.proofs` documents; the others are for people and auditors.
 """
 
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from atp.errors import MalformedError
 from atp.ops.estate.evidence.proofs import Aware, Seconds, Verdict
 
+LockVerdict = Literal["held", "broken", "not promised", "not tried"]
 _WORST: tuple[Verdict, ...] = ("error", "fail", "insufficient", "pass")
 
 
@@ -56,6 +57,25 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     after_sha256: str | None = None
 
 
+class LockTried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What came of trying to break the lock of the repository before the restore. `succeeded` lists what should not
+    have; `reason` says why nothing was tried. Nothing is `promised` where the estate file declares no lock."""
+
+    repository: str
+    verdict: LockVerdict
+    promised: str
+    found: str = ""
+    succeeded: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Previous(NamedTuple):
+    """The drill of this dataset before this one that has a statement: its number, the digest of the envelope."""
+
+    number: int
+    sha256: str
+
+
 class Signed(msgspec.Struct, frozen=True):
     """The statement that holds these figures: the digest of its envelope, and whose key signed it."""
 
@@ -66,7 +86,12 @@ class Signed(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One drill. `number` counts the drills of a dataset from 1; `cause` is a word for what went wrong first."""
+    """One drill. `number` counts the drills of a dataset from 1; `cause` is a word for what went wrong first.
+
+    `previous_sha256` is of the envelope of the drill's predecessor, None for the first: whoever takes one away breaks
+    the chain. `missed_slots` are instants since then at which a drill was due and none came. `ratio_to_raw_copy` is the
+    time of the restore over that of a plain copy of as many bytes; `argv` are programs that were run.
+    """
 
     verdict: Verdict
     scenario: str
@@ -98,6 +123,13 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tools: dict[str, str] = {}
     forced: str = ""
     swept: tuple[str, ...] = ()
+    previous_sha256: str | None = None
+    missed_slots: tuple[Aware, ...] = ()
+    lock: LockTried | None = None
+    raw_copy_seconds: Seconds | None = None
+    raw_copy_bytes: int = 0
+    ratio_to_raw_copy: float | None = None
+    argv: tuple[tuple[str, ...], ...] = ()
     statement: Signed | None = None
 
 

@@ -6,13 +6,37 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from atp.ops.declaration.durations import about, format_duration, format_second
-from atp.ops.drills.evidence.figures import Acknowledged, Answer, Objective, Source
+from atp.ops.drills.evidence.figures import Acknowledged, Answer, LockTried, Objective, Source
 from atp.ops.estate.evidence.proofs import Verdict
 
 UNFENCED = "unfenced: own directory only"
 NOT_ASKED = "unfenced: nothing was restored that could be asked"
-FENCED = "fenced: own network namespace"
+FENCED = "fenced: own network, sockets of this machine covered, read-only outside of the scratch directory"
+_WALLS = ("own network", "covered sockets", "read-only outside of the scratch directory")
+_THROUGH_MAX = 3
 _BEGINNING = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """The walls of the fence that were found standing when they were tried, and what came through the others."""
+
+    network: bool = False
+    sockets: bool = False
+    files: bool = False
+    reached: tuple[str, ...] = ()
+    wrote: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """Exactly which walls stand."""
+        if self.network and self.sockets and self.files:
+            return FENCED
+        stand = [name for name, stands in zip(_WALLS, (self.network, self.sockets, self.files), strict=True) if stands]
+        through = [f"reached {address}" for address in self.reached] + [f"no wall before {path}" for path in self.wrote]
+        if not stand:
+            return UNFENCED
+        return f"unfenced: {', '.join(stand)} alone; {', '.join(through[:_THROUGH_MAX]) or 'the others were not tried'}"
 
 
 class Beat(NamedTuple):
@@ -113,12 +137,24 @@ def judge_content(answers: Sequence[Answer], *, failed: Verdict | None, reason: 
 
 def judge_fence(fence: str) -> Objective:
     """Whether what was restored could reach nothing else."""
-    is_fenced = fence.startswith(FENCED)
+    is_fenced = fence == FENCED
     return Objective(name="fence", verdict="pass" if is_fenced else "insufficient", told=fence)
 
 
-def judge_source(source: Source, *, is_replaced: bool) -> Objective:
-    """Whether the living data is what it was before."""
+def judge_lock(tried: LockTried) -> Objective:
+    """Whether the repository kept what it promised to keep."""
+    if tried.verdict == "held":
+        return Objective(name="lock", verdict="pass", told=f"{tried.repository} refused every change of what it keeps")
+    if tried.verdict == "broken":
+        told = f"{tried.repository} should lock ({tried.promised}): {'; '.join(tried.succeeded)}"
+        return Objective(name="lock", verdict="fail", told=told)
+    told = f"whether the lock of {tried.repository} holds was not tried: {tried.reason}"
+    return Objective(name="lock", verdict="insufficient", told=told)
+
+
+def judge_source(source: Source, *, is_replaced: bool, is_walled: bool = False) -> Objective:
+    """Whether the living data is what it was before, or was changed by others; `is_walled`: what the drill started
+    could write nowhere but into its own directory, which was tried."""
     if source.before_sha256 is None:
         told = "the living data is not on this machine, or cannot be read: nothing was compared"
         return Objective(name="source", verdict="insufficient", told=told)
@@ -127,6 +163,9 @@ def judge_source(source: Source, *, is_replaced: bool) -> Objective:
         return Objective(name="source", verdict="fail", told=told)
     if source.before_sha256 == source.after_sha256:
         return Objective(name="source", verdict="pass", told="the living data is byte for byte what it was before")
+    if is_walled:
+        told = "the living data was written to meanwhile, not by this drill: for what it started everything but the"
+        return Objective(name="source", verdict="pass", told=f"{told} scratch directory was read-only")
     told = "the living data was written to meanwhile: by whom, digests cannot tell"
     return Objective(name="source", verdict="insufficient", told=told)
 

@@ -101,11 +101,18 @@ def _lines(drill: Drill) -> Iterator[str]:
     yield f"Legs after the loss: {', '.join(f'{leg.name} {leg.seconds:.3f} s' for leg in done.legs) or 'none'}."
     if done.backup:
         yield f"Backup {done.backup} from {done.repository}, manifest sha256 {done.manifest_sha256}."
+    if done.lock:
+        yield f"Lock of {done.lock.repository}: {done.lock.verdict}{'; '.join(('', *done.lock.succeeded))}."
+    if done.ratio_to_raw_copy is not None:
+        yield f"The restore took {done.ratio_to_raw_copy:.2f} times as long as a raw copy of its bytes."
+    if done.missed_slots:
+        yield f"Before it a drill was due and none came: {', '.join(map(format_second, done.missed_slots))}."
     if done.forced:
         yield f"It was forced in revenue hours: {done.forced}"
     if done.statement:
         signed = done.statement
         yield f"Statement sha256 {signed.sha256}, signed by {signed.signed_by} ({signed.whose})."
+        yield f"The statement before it: {f'sha256 {done.previous_sha256}' if done.previous_sha256 else 'none'}."
 
 
 def _objectives(drill: Drill) -> Rows:

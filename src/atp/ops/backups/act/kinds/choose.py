@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from atp.ops.backups.act.kinds.files import FilesArrival, FilesCapture
 from atp.ops.backups.act.kinds.postgresql.arrival import PostgresqlArrival
@@ -10,7 +11,6 @@ from atp.ops.backups.act.kinds.postgresql.connection import Connection, parse_co
 from atp.ops.backups.act.kinds.shape import Arrival, Capture
 from atp.ops.backups.act.kinds.sqlite import SqliteArrival, SqliteCapture
 from atp.ops.backups.act.parts import Moved
-from atp.ops.backups.act.workplace import Workplace
 from atp.ops.backups.declare import Declared
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity
@@ -25,13 +25,14 @@ ReadAddress = Callable[[Source], str]
 
 
 def capture_of(
-    declared: Declared, *, place: Workplace, clock: Clock, moved: Moved, read: ReadAddress | None = None
+    declared: Declared, *, folder: Path, clock: Clock, moved: Moved, read: ReadAddress | None = None
 ) -> Capture:
-    """What makes the stream of a run; nothing is touched yet. `read` gives the address that a reference means."""
+    """What makes the stream of a run; nothing is touched yet. Copies are made in `folder`, `read` gives the address
+    that a reference means."""
     if declared.kind == "postgresql":
         return PostgresqlCapture(connection_of(declared.address, read), moved)
     if declared.kind == "sqlite":
-        return SqliteCapture(declared.path, place.folder / _COPY, clock, moved)
+        return SqliteCapture(declared.path, folder / _COPY, clock, moved)
     return FilesCapture(declared.path, clock, moved)
 
 

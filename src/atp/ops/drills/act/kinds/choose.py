@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from atp.ops.backups.act.kinds.choose import ReadAddress, connection_of
+from atp.ops.backups.format.manifest import Kind
 from atp.ops.drills.act.kinds.files import FilesCopy, FilesProduction
-from atp.ops.drills.act.kinds.postgresql import PostgresqlCopy, PostgresqlProduction
+from atp.ops.drills.act.kinds.postgresql import PostgresqlCopy, PostgresqlProduction, make_ready_cluster
 from atp.ops.drills.act.kinds.shape import Copy, Production
 from atp.ops.drills.act.kinds.sqlite import SqliteCopy, SqliteProduction
 from atp.ops.drills.act.questions import Question
@@ -16,6 +17,11 @@ def production_of(declared: Declared, *, read: ReadAddress | None = None) -> Pro
     if declared.kind == "postgresql":
         return PostgresqlProduction(connection_of(declared.address, read))
     return SqliteProduction(declared.path) if declared.kind == "sqlite" else FilesProduction(declared.path)
+
+
+def make_ready(kind: Kind, place: Path) -> int | None:
+    """Make a restored copy ready for whoever asks it; the user id that it has to be asked as, None: as it is."""
+    return make_ready_cluster(place) if kind == "postgresql" else None
 
 
 def copy_of(question: Question) -> Copy:

@@ -23,7 +23,7 @@ from atp.ops.backups.act.kinds.postgresql.connection import Connection
 from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, query
 from atp.ops.backups.format.contents import Names
 
-_NOBODY = 65_534
+NOBODY = 65_534
 _LOOK_SECONDS = 0.02
 _STOP_SECONDS = 300
 _AUTO = "postgresql.auto.conf"
@@ -81,7 +81,7 @@ def fence_words() -> list[str]:
     """What starts the server where the network is not, as a user whom it accepts."""
     unshare = shutil.which("unshare")
     is_root = os.geteuid() == 0
-    mapped = [f"--map-user={_NOBODY}", f"--map-group={_NOBODY}"] if is_root else ["--map-current-user"]
+    mapped = [f"--map-user={NOBODY}", f"--map-group={NOBODY}"] if is_root else ["--map-current-user"]
     words = [unshare or "unshare", "--user", *mapped, "--net"]
     with suppress(OSError, subprocess.SubprocessError):
         if unshare and subprocess.run([*words, "true"], capture_output=True, timeout=10).returncode == 0:
@@ -164,14 +164,15 @@ def _ours(data: Path) -> Iterator[None]:
     if os.geteuid() != 0 or found.st_uid == 0:
         yield
         return
-    _give(data, 0, 0)
+    give(data, 0, 0)
     try:
         yield
     finally:
-        _give(data, found.st_uid, found.st_gid)
+        give(data, found.st_uid, found.st_gid)
 
 
-def _give(data: Path, user: int, group: int) -> None:
+def give(data: Path, user: int, group: int) -> None:
+    """Make a cluster that of one user."""
     for folder, folders, files in os.walk(data):
         for name in (*folders, *files):
             os.chown(os.path.join(folder, name), user, group, follow_symlinks=False)
