@@ -212,14 +212,18 @@ def _stamp_of(file: Path) -> tuple[int, ...]:
 
 def _read(file: Path) -> bytes:
     try:
-        # A pipe or a device would keep the server waiting for ever.
-        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-            return opened.read(DECLARATION_BYTES_MAX + 1) or b""
+        with open(file, "rb", opener=_without_waiting) as opened:
+            return opened.read(DECLARATION_BYTES_MAX + 1)
     except FileNotFoundError:
         hint = f"begin with: atp estate schema --example > {file}"
         raise MissingError(f"could not read the estate file {file}: it does not exist", hint=hint) from None
     except OSError as error:
         raise ForbiddenError(f"could not read the estate file {file}: {error.strerror}", hint="ls -l") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """For a pipe nobody may write into: the server would wait for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _data(event: Event) -> object:

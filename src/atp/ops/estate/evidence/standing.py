@@ -21,7 +21,7 @@ from atp.ops.estate.evidence.restores import DRILL_GRACE
 
 COLOURS: tuple[Colour, ...] = ("red", "grey", "amber", "green")
 """Worst first. Where nothing was ever shown, what is weak about it is the smaller worry: grey goes before amber."""
-WORDS: Mapping[Colour, str] = {"red": "broken", "grey": "not known", "amber": "weak", "green": "proven"}
+WORDS: Mapping[Colour, str] = {"red": "broken", "grey": "unknown", "amber": "weak", "green": "proven"}
 """What a colour is called where it cannot be seen."""
 _OF_STORES = ("isolation", "isolated", "lock", "immutable")
 _FAILED = ("fail", "error")
