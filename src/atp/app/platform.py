@@ -108,14 +108,7 @@ class Platform:
             now=self.now,
             clock=clock,
         )
-        self.recovery = Recovery(
-            config.estate,
-            ask=lambda question: self.ask(question, by=_WATCHMAN, tenant=OPERATIONS),
-            reader=self._reader(OPERATIONS),
-            identity=config.recovery.identity,
-            clock=clock,
-            lines=lines,
-        )
+        self.recovery = self._recovery()
         self._clock_throttle = Throttle(clock)
         self._rounds = Rounds(
             self.integrity,
@@ -404,6 +397,16 @@ class Platform:
         if tenant not in self._logs:
             raise missing_tenant(tenant)
         return self._logs[tenant]
+
+    def _recovery(self) -> Recovery:
+        return Recovery(
+            self.config.estate,
+            ask=lambda question: self.ask(question, by=_WATCHMAN, tenant=OPERATIONS),
+            reader=self._reader(OPERATIONS),
+            identity=self.config.recovery.identity,
+            clock=self.clock,
+            lines=self.lines,
+        )
 
     def _on_bug(self, bug: Exception) -> None:
         self.bug = bug

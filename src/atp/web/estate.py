@@ -8,9 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from atp.app.estate import Seen
-from atp.limits import DRILLS_DEFAULT, ESTATE_FAULTS_TOLD_MAX
+from atp.limits import DRILLS_DEFAULT, ESTATE_FAULTS_TOLD_MAX, GRAPH_NODES_MAX
 from atp.ops.declaration.durations import about, format_duration
 from atp.ops.drills.evidence.chart import chart
+from atp.ops.estate.declare.values import Estate
 from atp.ops.estate.evidence.impact import impact
 from atp.ops.estate.evidence.review import review
 from atp.ops.estate.evidence.standing import COLOURS, WORDS
@@ -42,7 +43,7 @@ def show_estate(site: Site, visit: Visit) -> Response:
         estate=estate,
         graph=graph_of(estate),
         box=(WIDTH, HEIGHT),
-        falls={name: len(impact(estate, name).fallen) - 1 for name in estate.things()},
+        falls=_falls(estate),
         review=review(estate, seen.evidence, seen.at),
         due=seen.due(),
         **_shared(seen),
@@ -104,6 +105,12 @@ def span(length: timedelta | float | None) -> str:
     if isinstance(length, timedelta):
         return format_duration(length)
     return f"{length:,.2f} s" if length < 100 else about(timedelta(seconds=length))
+
+
+def _falls(estate: Estate) -> dict[str, int]:
+    """How many things fall with each; empty for an estate that is too large to count that for a page."""
+    names = estate.things()
+    return {name: len(impact(estate, name).fallen) - 1 for name in names} if len(names) <= GRAPH_NODES_MAX else {}
 
 
 def _shared(seen: Seen) -> dict[str, Any]:
