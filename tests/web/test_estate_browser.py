@@ -79,5 +79,7 @@ def test_a_backup_that_comes_is_shown_by_itself(browser: Browser, served: Served
         expect(page.get_by_role("heading", level=1)).to_contain_text("unknown")
         expect(page.get_by_text("There is no copy")).to_be_visible()
         served.record(backup("pictures", ago=timedelta(minutes=1), repository="cellar"), tenant="operations")
-        page.clock.run_for(5_100)
-        expect(page.get_by_text("There is no copy")).to_have_count(0)
+        deadline = time.monotonic() + 20
+        while page.get_by_text("There is no copy").count():  # one look serves all for a second
+            assert time.monotonic() < deadline
+            page.clock.run_for(5_100)
