@@ -164,6 +164,8 @@ def _welcome(config: Config, opened: Opened, doors: Doors, listener: socket.sock
     yield f"data      {config.data.resolve()}{' (new)' if opened.is_new else ''}"
     yield f"tenant    {DEFAULT}"
     yield f"key file  {opened.root_key.resolve()}"
+    if config.estate is not None:
+        yield f"estate    {config.estate.resolve()}"
     yield from (f"lost      {loss}" for loss in opened.losses)
     yield from (f"stopped   {log}: {why}" for log, why in sorted(opened.platform.pipeline.stopped.items()))
     if doors.login_path:
