@@ -14,7 +14,7 @@ from atp.api.events import event_json
 from atp.app.ledger import Ledger
 from atp.app.platform import Platform
 from atp.cli.evidence import fact
-from atp.limits import EVIDENCE_DRILLS_MAX, EVIDENCE_FACTS_MAX
+from atp.limits import EVIDENCE_DRILLS_MAX, EVIDENCE_FACTS_MAX, EVIDENCE_PAGES_MAX, FRAME_ENTRIES, SCAN_FRAMES_MAX
 from atp.log.event import prepare
 from atp.ops.estate.evidence.proofs import ACTIONS, Evidence, fold
 from tests.app.opened import ROOT, running
@@ -66,6 +66,19 @@ def test_a_number_that_nobody_told_is_missing_and_one_that_was_made_up_costs_not
     one = ledger(platform)
     one.read(NAMES, datetime.now(UTC))
     assert one.missing("letters") == [2, 3] and one.missing("pictures") == []
+
+
+def test_a_dataset_that_tells_very_much_hides_no_other(platform: Platform) -> None:
+    one = ledger(platform)
+    record(platform, [event("backup.done", "letters", repository="cellar")])
+    one.read(NAMES, datetime.now(UTC))
+    record(platform, [event("backup.done", "pictures")])
+    apart = [{"actor": {"id": "x"}, "action": "events.query"}] * (FRAME_ENTRIES - 1)
+    for _ in range(0, EVIDENCE_PAGES_MAX * SCAN_FRAMES_MAX + 1, 100):
+        record(platform, [event("backup.done", "letters"), *apart] * 100)
+    found = one.read(NAMES, datetime.now(UTC))
+    assert found.of("pictures").copies.keys() == {"vault"}
+    assert found.of("letters").copies.keys() == {"cellar", "vault"}
 
 
 def ledger(platform: Platform) -> Ledger:

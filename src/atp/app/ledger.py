@@ -96,6 +96,7 @@ class Ledger:
         self._size = 0
         self._told: dict[str, _Told] = {}
         self._unreadable = 0
+        self._is_cut = False
         self._evidence: Evidence | None = None
 
     def read(self, datasets: Iterable[str], now: datetime) -> Evidence:
@@ -105,7 +106,11 @@ class Ledger:
             self._told = {name: self._told[name] for name in wanted & self._told.keys()}
             self._evidence = None
         if self._told and self._size < size:
+            self._is_cut = False
             self._add(self._new())
+            if self._is_cut:  # one dataset told so much that others were not reached
+                for name in self._told:
+                    self._add(self._old(name))
         for name in wanted - self._told.keys():
             self._told[name] = _Told()
             self._add(self._old(name))
@@ -162,6 +167,7 @@ class Ledger:
             if page.next is None:
                 return
             question = replace(question, cursor=page.next)
+        self._is_cut = True
 
 
 def _placed(index: int, read: Entry, event: Event) -> Placed | None:
