@@ -114,6 +114,21 @@ DRILLS_READ_MAX = 100_000  # that are read of the operators' trail
 DRILL_TOLD_CHARS_MAX = 500  # of one sentence in the evidence
 DRILL_ENVELOPE_BYTES_MAX = 1024 * 1024
 
+# The estate in the server
+ESTATE_LOOK_SECONDS = 2.0  # between two looks whether the declared file changed
+ESTATE_FAULTS_TOLD_MAX = 20  # of a file that is refused, in the log of the server
+EVIDENCE_FRESH_SECONDS = 1.0  # that what is known of an estate is answered again without a look
+EVIDENCE_PAGES_MAX = 20  # of the operators' trail, for each action of a dataset that is new; a page reads 24 frames
+EVIDENCE_FACTS_MAX = 500  # of copies of one dataset that say different things
+EVIDENCE_FACT_BYTES_MAX = 4 * 1024
+EVIDENCE_DRILLS_MAX = 256  # of one dataset, the newest
+DRILLS_DEFAULT = 20
+DRILLS_MAX = 100  # that one answer or page shows whole
+GRAPH_NODES_MAX = 80  # that are drawn; a table has them all
+DUE_LOOK_SECONDS = 60.0  # between two looks at what is due
+RUN_SECONDS_MAX = 12 * 3_600  # that a backup or a drill which the server began may take
+RUN_TAIL_BYTES = 4 * 1024  # of what it said, that is kept in the log of the server
+
 # Units of the log: C2SP tile width; frames are what the views index and what one decompression costs
 TILE_WIDTH = 256
 FRAME_ENTRIES = 64

@@ -9,6 +9,7 @@ import pytest
 from atp.api.openapi import read_document
 from atp.tenants.access import SCOPES
 from tests.api.calling import caller, event, events_path, problem, record
+from tests.web.recovering import recovering
 from tests.web.serving import Served
 
 _BODIES: dict[str, Any] = {
@@ -39,6 +40,13 @@ each_of_tenants = pytest.mark.parametrize("door", OF_TENANTS, ids=lambda door: d
 each_with_scope = pytest.mark.parametrize("door", WITH_SCOPE, ids=lambda door: door[2]["operationId"])
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that has something behind every door, an estate too."""
+    with recovering(tmp_path_factory.mktemp("doors")) as running:
+        yield running
+
+
 @pytest.fixture(scope="module", autouse=True)
 def tenants(served: Served, root: httpx.Client) -> None:
     """A tenant with one event, and another one that strangers belong to."""
@@ -50,6 +58,7 @@ def tenants(served: Served, root: httpx.Client) -> None:
 def knock(client: httpx.Client, door: Door, *, tenant: str = "acme") -> httpx.Response:
     method, path, operation = door
     places = {"tenant": tenant, "event": "e-1", "level": "0", "index": "000.p/1", "key": "000000000000", "run": "1"}
+    places |= {"name": "catalogue", "dataset": "catalogue", "number": "5"}
     body = _BODIES.get(operation["operationId"])
     return client.request(method, path.format(**places), json=body)
 

@@ -104,6 +104,8 @@ def test_bounds_are_those_of_the_server(served: Served) -> None:
     assert parameter("askEvents", "limit")["default"] == limits.PAGE_EVENTS_DEFAULT
     assert parameter("askEvents", "text")["maxLength"] == limits.QUERY_TEXT_CHARS_MAX
     assert parameter("askEvents", "actor")["maxLength"] == limits.FIELD_CHARS_MAX == schemas["Text"]["maxLength"]
+    assert parameter("listDrills", "limit")["maximum"] == limits.DRILLS_MAX
+    assert parameter("listDrills", "limit")["default"] == limits.DRILLS_DEFAULT
     assert parameter("listDeadLetters", "limit")["maximum"] == limits.DEAD_LETTERS_MAX
     assert parameter("listDeadLetters", "limit")["default"] == limits.DEAD_LETTERS_DEFAULT
     assert bodies["application/json"]["schema"]["oneOf"][1]["maxItems"] == limits.BATCH_EVENTS_MAX
@@ -170,6 +172,14 @@ def test_real_answers_are_as_the_document_says(served: Served, root: httpx.Clien
         ("signStatement", root.post("/v1/statements", json=STATEMENT)),
         ("signStatement", root.post("/v1/statements", json=STATEMENT | {"predicateType": "https://slsa.dev/x"})),
         ("signStatement", root.post("/v1/statements", json=STATEMENT | {"subject": []})),
+        ("readEstate", root.get("/v1/estate")),
+        ("checkEstate", root.get("/v1/estate/check")),
+        ("readImpact", root.get("/v1/estate/impact/x")),
+        ("listDatasets", root.get("/v1/datasets")),
+        ("readDataset", root.get("/v1/datasets/x")),
+        ("listDrills", root.get("/v1/drills")),
+        ("readDrill", root.get("/v1/drills/x/1")),
+        ("readDue", root.get("/v1/due")),
         ("readHealth", root.get("/health")),
         ("readServiceHealth", root.get("/health/integrity")),
         ("readMetrics", root.get("/metrics")),

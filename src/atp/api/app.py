@@ -13,7 +13,21 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from atp.api import events, exports, health, integrity, keys, log_keys, logs, openapi, statements, status, tenants
+from atp.api import (
+    estate,
+    events,
+    exports,
+    health,
+    integrity,
+    keys,
+    log_keys,
+    logs,
+    openapi,
+    recovery,
+    statements,
+    status,
+    tenants,
+)
 from atp.api.bodies import Intake
 from atp.api.gate import Gate
 from atp.api.limiter import Limiter
@@ -63,6 +77,8 @@ def api_routes(gate: Gate, checks: Health) -> list[BaseRoute]:
         *log_keys.routes(gate),
         *integrity.routes(gate, intake),
         *statements.routes(gate, intake),
+        *estate.routes(gate),
+        *recovery.routes(gate),
         *status.routes(gate),
         *logs.routes(gate),
         *health.routes(gate, checks),

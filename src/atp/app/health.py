@@ -40,6 +40,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
     "integrity": ("logs", "verified", "signing", "publishing"),
     "policy": ("formats",),
     "relay": ("publishing", "publish_lag"),
+    "recovery": ("estate", "recovery"),
 }
 """The doors below `/health`, and what each one checks."""
 
@@ -92,6 +93,8 @@ class Health:
             "maintenance": lambda: _braked("events", platform.brakes.pulled(MAINTENANCE)),
             "signing": self._signing,
             "formats": self._formats,
+            "estate": self._estate,
+            "recovery": self._recovery,
         }
 
     def report(self, names: Sequence[str]) -> HealthReport:
@@ -170,6 +173,30 @@ class Health:
 
     def _formats(self) -> Finding:
         return Finding("Healthy", f"{len(self._platform.formats.names)} formats are loaded")
+
+    def _estate(self) -> Finding:
+        """Never unhealthy: what is declared of others says nothing against this server."""
+        if not self._platform.recovery.is_declared:
+            return Finding("Healthy", "no estate file is named")
+        declared = self._platform.recovery.look().declared
+        if declared.problem is None:
+            return Finding("Healthy", "the estate file is read")
+        if not declared.faults:
+            return Finding("Degraded", "the estate file cannot be read")
+        first, count = declared.faults[0], len(declared.faults)
+        return Finding("Degraded", f"the estate file is refused: line {first.line}: {first.field}; {count} in all")
+
+    def _recovery(self) -> Finding:
+        if not self._platform.recovery.is_declared:
+            return Finding("Healthy", "no estate file is named")
+        try:
+            seen = self._platform.recovery.look()
+        except AtpError as error:
+            return Finding("Degraded", f"could not be checked: {error.code}")
+        overdue, red = sum(one.state == "overdue" for one in seen.due()), seen.count("red")
+        if overdue or red:
+            return Finding("Degraded", f"{overdue} backups, read-backs or drills are overdue, {red} datasets are red")
+        return Finding("Healthy", f"nothing is overdue for {len(seen.standings)} datasets")
 
 
 def format_duration(seconds: float) -> str:

@@ -14,6 +14,7 @@ from atp.app.brakes import Brakes
 from atp.app.clock_steps import ClockSteps
 from atp.app.commit import Committer
 from atp.app.config import Config
+from atp.app.estate import Recovery
 from atp.app.installation_key import InstallationKey
 from atp.app.integrity import Integrity, Surroundings
 from atp.app.log_keys import LogKeys
@@ -33,11 +34,12 @@ from atp.observe import Lines, Meters
 from atp.ports.clock import Clock
 from atp.ports.event_store import Log, Parked
 from atp.ports.key_store import ApiKey
-from atp.tenants.access import PLATFORM, Caller, authenticate, check_may, holder_of, issue_key, missing_tenant
+from atp.tenants.access import PLATFORM, SCOPES, Caller, authenticate, check_may, holder_of, issue_key, missing_tenant
 from atp.tenants.names import OPERATIONS, check_tenant, origin_of
 
 _FOLLOW_PAUSE_SECONDS = 0.01
 _INDEX = re.compile(r"@[0-9]{1,18}")
+_WATCHMAN = Caller(PLATFORM, "", SCOPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class Platform:
             now=self.now,
             clock=clock,
         )
+        self.recovery = self._recovery()
         self._clock_throttle = Throttle(clock)
         self._rounds = Rounds(
             self.integrity,
@@ -397,6 +400,16 @@ class Platform:
         if tenant not in self._logs:
             raise missing_tenant(tenant)
         return self._logs[tenant]
+
+    def _recovery(self) -> Recovery:
+        return Recovery(
+            self.config.estate,
+            ask=lambda question: self.ask(question, by=_WATCHMAN, tenant=OPERATIONS),
+            reader=self._reader(OPERATIONS),
+            identity=self.config.recovery.identity,
+            clock=self.clock,
+            lines=self.lines,
+        )
 
     def _on_bug(self, bug: Exception) -> None:
         self.bug = bug

@@ -12,9 +12,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from atp.app.config import Config
+from atp.app.due import Scheduler
 from atp.app.follower import Follower
 from atp.app.open import Opened, open_platform
 from atp.app.platform import Platform
+from atp.app.runner import Runner
 from atp.app.wire import BoundedHead
 from atp.errors import EXIT_BUG, UnavailableError
 from atp.limits import CONNECTIONS_MAX
@@ -51,13 +53,16 @@ def serve(config: Config, *, open_doors: Callable[[Platform], Doors], tell: Call
         listener.close()
         raise
     platform = opened.platform
+    scheduler = _scheduler(config, opened, listener)
     platform.start()
+    scheduler.start()
     try:
         doors = open_doors(platform)
         for line in _welcome(config, opened, doors, listener):
             tell(line)
         _run(platform, doors.app, listener)
     finally:
+        scheduler.stop()
         platform.stop()
         follower.close()
     return EXIT_BUG if platform.bug else 0
@@ -74,6 +79,39 @@ def listen(config: Config) -> socket.socket:
             f"could not listen on {config.listen}: {getattr(error, 'strerror', None) or error}",
             hint="stop the program that listens there, or choose another --listen",
         ) from None
+
+
+def _scheduler(config: Config, opened: Opened, listener: socket.socket) -> Scheduler:
+    platform, runner = opened.platform, None
+    if config.recovery.run and config.estate is not None:
+        runner = Runner(
+            config.recovery,
+            url=_local_url(listener),
+            estate=config.estate,
+            data=config.data,
+            root_key=opened.root_key,
+        )
+
+    def end(bug: Exception) -> None:
+        platform.bug = bug
+        platform.lines.write("critical", "bug", kind=type(bug).__name__, reason=str(bug))
+
+    return Scheduler(
+        platform.recovery,
+        note=platform.note,
+        runner=runner,
+        on_bug=end,
+        clock=platform.clock,
+        lines=platform.lines,
+        meters=platform.meters,
+    )
+
+
+def _local_url(listener: socket.socket) -> str:
+    """Where this machine reaches the server."""
+    host, port = listener.getsockname()[:2]
+    host = "127.0.0.1" if host in _ANYWHERE else f"[{host}]" if ":" in host else host
+    return f"http://{host}:{port}"
 
 
 def _run(platform: Platform, app: ASGIApp, listener: socket.socket) -> None:
@@ -121,13 +159,13 @@ def _signals_after_the_end() -> Iterator[None]:
 
 
 def _welcome(config: Config, opened: Opened, doors: Doors, listener: socket.socket) -> Iterator[str]:
-    host, port = listener.getsockname()[:2]
-    host = "127.0.0.1" if host in _ANYWHERE else f"[{host}]" if ":" in host else host
-    url = config.public_url.rstrip("/") or f"http://{host}:{port}"
+    url = config.public_url.rstrip("/") or _local_url(listener)
     yield f"serving   {url}"
     yield f"data      {config.data.resolve()}{' (new)' if opened.is_new else ''}"
     yield f"tenant    {DEFAULT}"
     yield f"key file  {opened.root_key.resolve()}"
+    if config.estate is not None:
+        yield f"estate    {config.estate.resolve()}"
     yield from (f"lost      {loss}" for loss in opened.losses)
     yield from (f"stopped   {log}: {why}" for log, why in sorted(opened.platform.pipeline.stopped.items()))
     if doors.login_path:

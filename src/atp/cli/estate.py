@@ -13,16 +13,17 @@ import msgspec
 from atp.cli.dossier import as_html, as_markdown
 from atp.cli.evidence import Asked, read_evidence
 from atp.cli.files import write_file
-from atp.cli.inventory import forest, impact_document, impact_text, inventory
+from atp.cli.inventory import forest, impact_text, inventory
 from atp.cli.output import Output, safe
 from atp.cli.server import json_option, key_file_option, url_option
-from atp.cli.verdicts import review_document, review_text
+from atp.cli.verdicts import review_text
 from atp.errors import ForbiddenError, InvalidError, MissingError
 from atp.limits import DECLARATION_BYTES_MAX
 from atp.ops.declaration.durations import format_instant, parse_instant
 from atp.ops.declaration.writing import plain
 from atp.ops.estate.declare.parse import estate_schema, parse_estate
 from atp.ops.estate.declare.values import Estate
+from atp.ops.estate.evidence.documents import impact_document, review_document
 from atp.ops.estate.evidence.dossier import dossier as dossier_of
 from atp.ops.estate.evidence.impact import impact as impact_of
 from atp.ops.estate.evidence.impact import mermaid
@@ -134,9 +135,8 @@ def impact(name: str, is_mermaid: bool, file: Path, at: str | None, is_json: boo
     """
     estate = read_estate(file)
     found, now = impact_of(estate, name), _instant(at)
-    drawn = mermaid(estate, found)
-    text = drawn if is_mermaid else impact_text(estate, found, now)
-    Output(is_json).answer(impact_document(estate, found, drawn, now), text)
+    text = mermaid(estate, found) if is_mermaid else impact_text(estate, found, now)
+    Output(is_json).answer(impact_document(estate, found, now), text)
 
 
 @command.command()

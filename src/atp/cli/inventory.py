@@ -1,13 +1,10 @@
 """An estate and its impacts -> what is printed of them."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
 
 from atp.cli.output import fields, safe, table
 from atp.ops.declaration.durations import format_duration
-from atp.ops.declaration.writing import plain
 from atp.ops.estate.declare.hours import is_open
 from atp.ops.estate.declare.values import Estate
 from atp.ops.estate.evidence.impact import Impact, tree
@@ -43,31 +40,8 @@ def inventory(estate: Estate) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def impact_document(estate: Estate, found: Impact, drawn: str, now: datetime) -> dict[str, Any]:
-    """The JSON document of an impact; `drawn` is its Mermaid graph."""
-    hours = estate.revenue_hours
-    return {
-        "name": found.name,
-        "fallen": [asdict(one) for one in found.fallen],
-        "critical_paths": found.paths,
-        "data_flows": [plain(flow) for flow in found.flows],
-        "objectives": [
-            {"dataset": one.dataset, "role": one.role, "rpo": _length(one.rpo) or None, "rto": _length(one.rto) or None}
-            for one in found.objectives
-        ],
-        "cycles": found.cycles,
-        "revenue": {
-            "services": found.in_revenue_hours,
-            "hours_of_week": found.revenue_week.total_seconds() / 3600 if found.revenue_week else None,
-            "is_now": is_open(hours, now) if hours else None,
-        },
-        "tree": tree(estate, found),
-        "mermaid": drawn,
-    }
-
-
 def impact_text(estate: Estate, found: Impact, now: datetime) -> str:
-    """The same for people: a tree, a table, and what is cut."""
+    """An impact for people: a tree, a table, and what is cut."""
     return "\n".join(_impact_lines(estate, found, now))
 
 

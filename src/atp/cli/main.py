@@ -116,3 +116,7 @@ def _report(bug: Exception, output: Output) -> int:
         "(hint: run it again with ATP_DEBUG=1 and report the traceback)",
     )
     return EXIT_BUG
+
+
+if __name__ == "__main__":  # how the server starts what is due
+    sys.exit(main())

@@ -22,7 +22,10 @@ _DATA_DEFAULT = Path("var/atp")
 @click.option("--data", type=click.Path(path_type=Path), default=_DATA_DEFAULT, show_default=True)
 @click.option("--listen", metavar="HOST:PORT", help="[default: 127.0.0.1:8600]")
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file; what is said here goes before it.")
-def command(data: Path, listen: str | None, config: Path | None) -> int:
+@click.option(
+    "--estate", type=click.Path(path_type=Path), envvar="ATP_ESTATE", help="The estate file to show. [env: ATP_ESTATE]"
+)
+def command(data: Path, listen: str | None, config: Path | None, estate: Path | None) -> int:
     """Run the platform on a data directory until it is told to stop (Ctrl-C or SIGTERM).
 
     The first start creates the directory, the tenants `default` and `operations`, and a key in DATA/root.key.
@@ -31,7 +34,7 @@ def command(data: Path, listen: str | None, config: Path | None) -> int:
     Example:
       atp serve --data var/atp --listen 127.0.0.1:8600
     """
-    return serve(load_config(data, listen=listen, file=config), open_doors=open_doors, tell=click.echo)
+    return serve(load_config(data, listen=listen, file=config, estate=estate), open_doors=open_doors, tell=click.echo)
 
 
 def open_doors(platform: Platform) -> Doors:

@@ -7,6 +7,7 @@ as their code points, and numbers and repeated keys of JSON are tokens, never va
 import re
 import unicodedata
 from collections.abc import Iterator
+from datetime import datetime
 
 from markupsafe import Markup, escape
 
@@ -45,6 +46,11 @@ def instant(text: str, *, digits: int = 0) -> Markup:
         return visible(text)
     shown = f"{utc[:10]} {utc[11:19]}" + (utc[19 : 20 + digits] if digits else "")
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(utc, utc[:-1].replace("T", " "), shown)
+
+
+def moment(at: datetime | None) -> Markup:
+    """An aware instant as a `<time>` element; a dash when there is none."""
+    return Markup("–") if at is None else instant(at.isoformat())
 
 
 def pretty_json(text: str) -> Markup:

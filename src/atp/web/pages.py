@@ -15,14 +15,17 @@ from atp.app.health import Health
 from atp.app.platform import Platform
 from atp.app.trail import Trail
 from atp.errors import MissingError
-from atp.web import display, events, login, logs, snippets, timeline
+from atp.web import display, drills, estate, events, login, logs, snippets, timeline
 from atp.web.guard import guard_of
 from atp.web.sessions import Failures, Sessions
 from atp.web.site import Site
 
 _MEDIA = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 # What is asked for by hand and is not there is told as a page; below other paths it is the API that says so.
-_ELSEWHERE = ("/{page}", "/events/{rest:path}", "/logs/{rest:path}", "/static/{rest:path}")
+_ELSEWHERE = (
+    "/{page}",
+    *(f"/{noun}/{{rest:path}}" for noun in ("events", "logs", "datasets", "drills", "static")),
+)
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -43,6 +46,8 @@ def web_routes(platform: Platform, *, sessions: Sessions, trail: Trail, health: 
         *timeline.routes(site),
         *events.routes(site),
         *logs.routes(site),
+        *estate.routes(site),
+        *drills.routes(site),
         *login.routes(site),
         Route("/static/{name}", site.open_page(partial(_asset, assets)), methods=["GET"]),
         Route("/favicon.ico", site.open_page(partial(_icon, assets)), methods=["GET"]),
@@ -59,12 +64,14 @@ def _templates(addresses: Mapping[str, str]) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    templates.tests.update(startswith=str.startswith)
     templates.globals.update(static=addresses, version=__version__)
     templates.filters.update(
         visible=display.visible,
         plain=display.plain,
         visible_lines=display.visible_lines,
         instant=display.instant,
+        moment=display.moment,
         pretty_json=display.pretty_json,
         hex_dump=display.hex_dump,
         sh=snippets.shell_word,

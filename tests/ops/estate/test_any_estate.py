@@ -9,17 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atp.cli.dossier import as_html, as_markdown
-from atp.cli.inventory import forest, impact_document, impact_text, inventory
-from atp.cli.verdicts import review_document, review_text
+from atp.cli.inventory import forest, impact_text, inventory
+from atp.cli.verdicts import review_text
 from atp.errors import DeclaredError
 from atp.limits import DECLARATION_NODES_MAX
 from atp.ops.declaration.writing import plain
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.declare.values import Estate
+from atp.ops.estate.evidence.copies import Subject
+from atp.ops.estate.evidence.documents import impact_document, review_document
 from atp.ops.estate.evidence.dossier import dossier
 from atp.ops.estate.evidence.impact import impact
 from atp.ops.estate.evidence.proofs import ACTIONS, Fact, fold
 from atp.ops.estate.evidence.review import review
+from atp.ops.estate.evidence.standing import standing_of
 from tests.ops.estate.estates import EXAMPLE, NOW, SMALL
 from tests.ops.estate.proving import HOUR, ROTATION, backup, verified
 
@@ -64,9 +67,12 @@ def use(estate: Estate, facts: list[Fact]) -> None:
     made = dossier(estate, found, evidence, NOW)
     assert as_markdown(made, tree=forest(estate)) and as_html(made, tree=forest(estate)) and inventory(estate)
     assert review_text(estate, found, "") and json.dumps(review_document(estate, found, ""))
+    for name, dataset in estate.datasets.items():
+        standing = standing_of(Subject(name, dataset, estate, evidence.of(name), True, NOW), is_key_here=True)
+        assert standing.colour != "green" and all(one.sentence and one.next_move for one in standing.reasons)
     for name in estate.things():
         fall = impact(estate, name)
-        assert impact_text(estate, fall, NOW) and json.dumps(impact_document(estate, fall, "", NOW))
+        assert impact_text(estate, fall, NOW) and json.dumps(impact_document(estate, fall, NOW))
 
 
 @given(st.data())

@@ -20,15 +20,15 @@ _STYLE = """\
 body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 64rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.8rem; margin: 0; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; } h3 { font-size: 1rem; }
-p { color: var(--muted); margin: .3rem 0 1rem; }
-.wide { overflow-x: auto; background: var(--panel); border: 1px solid var(--line); border-radius: 10px; }
+p { color: var(--muted); margin: .3rem 0 1rem; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; margin: 0 0 .8rem; background: var(--panel); border: 1px solid var(--line); \
+border-radius: 10px; }
 table { width: 100%; border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 td { overflow-wrap: break-word; } td:first-child { white-space: nowrap; }
 thead th { color: var(--muted); font-weight: 550; }
 tbody tr:last-child > * { border-bottom: 0; }
-svg { display: block; width: 100%; height: auto; margin: 0 0 .8rem; background: var(--panel); \
-border: 1px solid var(--line); border-radius: 10px; }
+svg { display: block; width: 100%; min-width: 36rem; height: auto; }
 svg text { fill: var(--text); font: 11px system-ui, sans-serif; } svg .title { font-size: 13px; font-weight: 600; }
 svg .tick { fill: var(--muted); } svg .grid { stroke: var(--line); }
 svg .wanted { stroke: var(--accent); stroke-width: 2; stroke-dasharray: 6 4; }
@@ -67,7 +67,8 @@ def as_html(estate: str, drills: Sequence[Drill], missing: Missing) -> str:
     ]
     for dataset in _datasets(drills):
         of = [drill for drill in drills if drill.dataset == dataset]
-        parts += [f"<h2>{escape(dataset)}</h2>", chart(of, "rpo"), chart(of, "rto")]
+        parts.append(f"<h2>{escape(dataset)}</h2>")
+        parts += [f'<div class="wide">{drawn}</div>' for name in ("rpo", "rto") if (drawn := chart(of, name))]
         parts.append(_html_table(_HEADS, [_row(drill) for drill in of]))
         parts += [f"<p>{escape(line)}</p>" for line in _gaps(dataset, missing)]
         for drill in of:

@@ -1,10 +1,10 @@
 """What is proven of getting a dataset back: objectives set, drilled in time, by whom, and what was achieved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from atp.ops.declaration.durations import about, format_duration, format_second
-from atp.ops.estate.declare.values import Drill
+from atp.ops.estate.declare.values import Drill, Scenario
 from atp.ops.estate.evidence.copies import Subject
 from atp.ops.estate.evidence.finding import Colour, Finding
 from atp.ops.estate.evidence.proofs import Drilled, scenarios_done
@@ -36,7 +36,7 @@ def drill_findings(subject: Subject) -> Iterator[Finding]:
         return
     yield subject.finding("green", "drill", f"a restore is rehearsed every {format_duration(drill.period)}")
     newest = subject.proofs.drill
-    run = f"atp drill run {subject.name} --scenario {_next_scenario(subject, drill)}"
+    run = f"atp drill run {subject.name} --scenario {next_scenario(subject.proofs.drills, drill)}"
     if newest is None:
         for check, what in (
             ("drilled", "whether it can be restored"),
@@ -98,8 +98,8 @@ def _rotation(subject: Subject, drill: Drill, run: str) -> Finding:
     return subject.finding("amber", "scenarios", f"{told}, not yet {', '.join(missing)}", run)
 
 
-def _next_scenario(subject: Subject, drill: Drill) -> str:
+def next_scenario(drills: Sequence[Drilled], drill: Drill) -> Scenario:
     """The one that never passed, in the order of the file, or else the one that passed longest ago."""
-    done = scenarios_done(subject.proofs.drills)
+    done = scenarios_done(drills)
     never = [scenario for scenario in drill.scenarios if scenario not in done]
     return never[0] if never else min(drill.scenarios, key=done.__getitem__)

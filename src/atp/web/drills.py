@@ -1,0 +1,34 @@
+"""One drill as a report: what was rehearsed, what came of it, and the evidence that it is so."""
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from atp.errors import MissingError
+from atp.ops.drills.evidence.measure import reach_told
+from atp.tenants.names import OPERATIONS
+from atp.web.estate import look, span
+from atp.web.site import Site, Visit
+
+
+def routes(site: Site) -> list[Route]:
+    """The pages of this noun."""
+    return [Route("/drills/{dataset}/{number:int}", site.page(show_drill), methods=["GET"])]
+
+
+def show_drill(site: Site, visit: Visit) -> Response:
+    """A drill with its legs, objectives, answers and evidence."""
+    if look(site, visit, "drills.read") is None:
+        raise MissingError("could not show the drill: the server has no estate file", hint="open the page Estate")
+    asked = visit.request.path_params
+    drill = site.platform.recovery.find_drill(str(asked["dataset"]), int(asked["number"]))
+    done = drill.done
+    return site.render(
+        "drill.html",
+        visit=visit,
+        drill=drill,
+        done=done,
+        event=f"/events/{OPERATIONS}/{drill.index}",
+        heartbeats=reach_told(done.acknowledged) if done.acknowledged else "",
+        span=span,
+        longest=max((leg.seconds for leg in done.legs), default=0.0),
+    )
