@@ -16,8 +16,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import psycopg
+import pytest
 
 from tests.cli.running import Atp
+from tests.services.absent import AbsentError
 from tests.services.postgres import find_programs, unprivileged_user
 
 ESTATE = """\
@@ -85,7 +87,8 @@ class Cluster:
 
     def ask(self, sql: str) -> list[tuple[object, ...]]:
         with self.connect() as connection:
-            return connection.execute(sql.encode()).fetchall()
+            answer = connection.execute(sql.encode())
+            return answer.fetchall() if answer.description else []
 
     def destroy(self) -> None:
         """The server is killed, and its data directory removed."""
@@ -123,6 +126,32 @@ def cluster(*options: str) -> Iterator[Cluster]:
             made.kill()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def banking() -> Iterator[Cluster]:
+    """A cluster with the tables of a bank; the test is skipped aloud without PostgreSQL."""
+    try:
+        with cluster() as made:
+            with made.connect() as connection:
+                connection.execute(TABLES)
+            yield made
+    except AbsentError as error:
+        pytest.skip(str(error))
+
+
+def alone(here: Path, bank: Cluster) -> Atp:
+    """The program in a folder, without a server."""
+    return Atp({"ATP_STATE_DIR": str(here / "state"), "ATP_URL": "http://127.0.0.1:9", "LEDGER_ADDRESS": bank.address})
+
+
+def program(here: Path, bank: Cluster) -> Atp:
+    """The same, with a repository, a key and an estate file in that folder, which is the current one."""
+    (here / "vault").mkdir()
+    made = alone(here, bank)
+    recipient = made.document("backup", "key", "-o", "KEY.txt")["recipient"]
+    (here / "estate.yaml").write_text(ESTATE.format(here=here, recipient=recipient))
+    return made
 
 
 @dataclass(slots=True)

@@ -1,5 +1,8 @@
 """A bank is written to, destroyed, and comes back: judged by its rows against an independent count."""
 
+import json
+import shutil
+import subprocess
 import time
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +13,7 @@ from atp.ops.backups.act.kinds.postgresql.instance import running
 from atp.ops.backups.format.contents import Names
 from tests.cli.running import Atp
 from tests.ops.postgresql.bank import Cluster, Writer, following, wait_for
+from tests.services.absent import APT_LINE
 
 pytestmark = [pytest.mark.whole, pytest.mark.slow]
 NAMES = Names(superuser="atp", database="postgres")
@@ -27,9 +31,14 @@ def restore(atp: Atp, *words: str) -> Path:
 
 
 def lived(atp: Atp, bank: Cluster, here: Path, *, seconds: float = 3.0) -> list[tuple[int, datetime]]:
-    """A backup, a life under writes and heartbeats, and a sudden end; what was acknowledged."""
+    """A backup, a life under writes and heartbeats, and a sudden end; what was acknowledged.
+
+    The server waits with each acknowledgement until the follower has it: else the last ones would be on their way.
+    """
     writer = Writer(bank)
     with following(atp, here):
+        bank.ask("ALTER SYSTEM SET synchronous_standby_names = 'atp_ledger'")
+        bank.ask("SELECT pg_reload_conf()")
         with writer.writing():
             atp.document("backup", "run", "ledger")
             until = time.monotonic() + seconds
@@ -57,6 +66,38 @@ def test_a_moment_in_the_past_holds_what_was_acknowledged_by_then(atp: Atp, bank
     found = bookings(restore(atp, "--at", at.isoformat()))
     assert number <= found[-1] <= number + 2, "the next one may have been committed before the clock was read"
     assert found == list(range(1, len(found) + 1))
+
+
+def test_the_words_of_the_manifest_alone_bring_it_back(atp: Atp, bank: Cluster, here: Path) -> None:
+    """age, zstd, tar and PostgreSQL, as a person would type it, as the user of the server."""
+    if shutil.which("age") is None or shutil.which("zstd") is None:
+        pytest.skip(f"could not find age and zstd (hint: {APT_LINE})")
+    acknowledged = lived(atp, bank, here)
+    place = bank.home / "by-hand"  # its user can reach it
+    shutil.copytree(next((here / "vault/ledger").glob("2*")), place)
+    shutil.copytree(here / "vault/ledger/wal", place / "wal")
+    (place / "KEY.txt").write_text((here / "KEY.txt").read_text())
+    (place / "PLACE").mkdir()
+    (place / "LOG").mkdir()
+    manifest = json.loads((place / "manifest.json").read_text())
+    words = manifest["how_to_restore"].replace("SYSTEM", manifest["cluster"]["system"]).replace("LOG/", f"{place}/LOG/")
+    *commands, start = words.splitlines()
+    subprocess.run(["bash", "-ec", "\n".join(commands)], cwd=place, check=True)
+    started = (
+        start.replace("pg_ctl", str(bank.programs / "pg_ctl")) + f" -w -o '-k {bank.home} -c listen_addresses=' -l log"
+    )
+    if bank.user is not None:
+        subprocess.run(["chown", "-R", str(bank.user), place], check=True)
+    subprocess.run(["bash", "-ec", started], cwd=place, user=bank.user, check=True, capture_output=True)
+    try:
+        until = time.monotonic() + 60
+        while bank.ask("SELECT pg_is_in_recovery()") != [(False,)]:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert bank.ask("SELECT count(*) FROM booking")[0][0] >= len(acknowledged)  # type: ignore[operator]
+    finally:
+        stop = [str(bank.programs / "pg_ctl"), "stop", "-D", "PLACE", "-m", "immediate"]
+        subprocess.run(stop, cwd=place, user=bank.user, check=True, capture_output=True)
 
 
 def test_a_drill_measures_what_an_independent_count_says(atp: Atp, bank: Cluster, here: Path) -> None:

@@ -133,7 +133,11 @@ class Following:
         words += ["--synchronous", "--no-password"]
         with (self._room / "receivewal.log").open("wb") as log:
             process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(self.connection)
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**environment(self.connection), "PGAPPNAME": slot_of(self.dataset)},
             )
             try:
                 yield lambda: process.poll() is None
