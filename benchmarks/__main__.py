@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import (
     backup,
+    cluster,
     disk,
     ingest,
     lone,
@@ -33,6 +34,7 @@ EVENTS, EVENTS_FULL, SECONDS = 1_000_000, 10_000_000, 10.0
 SCRATCH = Path(__file__).resolve().parents[1] / "var"
 OF_EMPTY: dict[str, Callable[[Run], Iterator[Row]]] = {
     "backup": backup.measure,
+    "cluster": cluster.measure,
     "ingest": ingest.measure,
     "lone": lone.measure,
     "many": many.measure,

@@ -104,12 +104,13 @@ class _Teller:
         """Write down how far it reaches now, for each repository that has a backup to begin from."""
         if self.reaches_to is None:
             return
-        self._told_at, dataset = time.monotonic(), self._declared.dataset
+        dataset = self._declared.dataset
         for name, repository in self._repositories.items():
             with suppress(MissingError):
                 backup = find_backup(repository, dataset=dataset).backup
                 data = backup_followed(backup, repository=name, reaches_to=self.reaches_to, segment=self._segment)
                 tell(self._doing, BACKUP_DONE, data, dataset=dataset)
+                self._told_at = time.monotonic()
 
 
 def _length(text: str) -> timedelta:
