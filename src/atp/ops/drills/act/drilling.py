@@ -8,6 +8,7 @@ import msgspec
 from atp.merkle.keys import VerifierKey
 from atp.ops.act import Person
 from atp.ops.backups.act.kinds.choose import ReadAddress
+from atp.ops.backups.act.kinds.shape import Occasion
 from atp.ops.backups.act.step import carry_out
 from atp.ops.backups.format.seal import Identity
 from atp.ops.drills.act.asking import fence_words
@@ -26,6 +27,7 @@ from atp.ops.sink import Sink
 from atp.ops.statement import Statement
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
+from atp.verify.remember import Memory
 
 WHOSE = "the key of this machine, as the beginning of its spool names it; not that of an installation"
 
@@ -33,7 +35,7 @@ WHOSE = "the key of this machine, as the beginning of its spool names it; not th
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at
-    hand, `read` gives the address that a reference means."""
+    hand, `read` gives the address that a reference means, `memory` is what this machine verified of logs."""
 
     by: Person
     sink: Sink
@@ -43,6 +45,7 @@ class Hands:
     opened: Callable[[str], Repository]
     sign: Callable[[Statement], tuple[bytes, VerifierKey]]
     read: ReadAddress | None = None
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,7 @@ def _run(
         fence=fence,
         clock=hands.clock,
         ran=ran,
+        occasion=Occasion(hands.by.id, hands.clock.now(), "a drill", hands.memory),
         only=asked.only,
     )
 

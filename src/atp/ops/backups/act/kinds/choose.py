@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from atp.errors import InvalidError
 from atp.ops.backups.act.kinds.files import FilesArrival, FilesCapture
 from atp.ops.backups.act.kinds.postgresql.arrival import PostgresqlArrival
 from atp.ops.backups.act.kinds.postgresql.capture import PostgresqlCapture
 from atp.ops.backups.act.kinds.postgresql.connection import Connection, parse_connection
-from atp.ops.backups.act.kinds.shape import Arrival, Capture
+from atp.ops.backups.act.kinds.shape import Arrival, Capture, Occasion
 from atp.ops.backups.act.kinds.sqlite import SqliteArrival, SqliteCapture
+from atp.ops.backups.act.kinds.trail.arrival import TrailArrival
+from atp.ops.backups.act.kinds.trail.packing import TrailCapture
 from atp.ops.backups.act.parts import Moved
 from atp.ops.backups.act.workplace import Workplace
 from atp.ops.backups.declare import Declared
@@ -18,20 +21,29 @@ from atp.ops.estate.declare.values import Source
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
 
-_COPY = "database"
+_COPY = "copy"
 
 
 ReadAddress = Callable[[Source], str]
 
 
 def capture_of(
-    declared: Declared, *, place: Workplace, clock: Clock, moved: Moved, read: ReadAddress | None = None
+    declared: Declared,
+    *,
+    place: Workplace,
+    clock: Clock,
+    moved: Moved,
+    read: ReadAddress | None = None,
+    backup: str = "",
 ) -> Capture:
-    """What makes the stream of a run; nothing is touched yet. `read` gives the address that a reference means."""
+    """What makes the stream of a run; nothing is touched yet. `read` gives the address that a reference means, `backup`
+    is the id of what is made."""
     if declared.kind == "postgresql":
         return PostgresqlCapture(connection_of(declared.address, read), moved)
     if declared.kind == "sqlite":
         return SqliteCapture(declared.path, place.folder / _COPY, clock, moved)
+    if declared.kind == "trail":
+        return TrailCapture(declared.path, place.folder / _COPY, backup, clock, moved)
     return FilesCapture(declared.path, clock, moved)
 
 
@@ -42,15 +54,30 @@ def connection_of(address: Source | None, read: ReadAddress | None) -> Connectio
 
 
 def arrival_of(
-    manifest: Manifest, *, repository: Repository, identities: Sequence[Identity], at: datetime | None = None
+    manifest: Manifest,
+    *,
+    repository: Repository,
+    identities: Sequence[Identity],
+    at: datetime | None = None,
+    occasion: Occasion | None = None,
 ) -> Arrival:
-    """What makes a dataset of a backup again. `at`: as it was then, where the kind can do that.
+    """What makes a dataset of a backup again. `at`: as it was then, where the kind can do that. `occasion`: what a
+    trail writes down.
 
-    TamperedError or MissingError when what has to follow the backup is not there.
+    TamperedError or MissingError when what has to follow the backup is not there, InvalidError when checkpoints are
+    given and it is no trail.
     """
+    if occasion is not None and occasion.known and manifest.kind != "trail":
+        raise InvalidError(
+            f"could not use the known checkpoints: {manifest.dataset!r} is of kind {manifest.kind}, and has no log",
+            hint="leave --known out",
+        )
     if manifest.kind == "postgresql":
         arrival = PostgresqlArrival(repository, manifest, identities, at)
         arrival.prepare()
         return arrival
     reaches_to = manifest.consistent_at
+    if manifest.kind == "trail":
+        assert occasion is not None, "whoever restores a trail says so"
+        return TrailArrival(reaches_to, manifest.backup, occasion)
     return SqliteArrival(reaches_to) if manifest.kind == "sqlite" else FilesArrival(reaches_to)
