@@ -1,7 +1,9 @@
 """What a drill sees of a restored trail: its heartbeats, every byte, and never a key that could sign."""
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -176,3 +178,15 @@ def test_what_was_added_to_a_copy_is_seen(world: World) -> None:
     world.back_up()
     done = world.drill(sink=Interrupting(add))
     assert (done.verdict, done.cause) == ("fail", "not-whole"), done
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE log SET tenant = '../../etc' WHERE tenant = 'acme'", "UPDATE checkpoint SET note = x'00'"]
+)
+def test_an_order_that_names_what_is_no_log_is_refused(change: str, world: World) -> None:
+    copied = copy(world.source, world.root / "copy")
+    with closing(sqlite3.connect(copied / "order.db")) as order:
+        order.execute(change)
+        order.commit()
+    with pytest.raises(TamperedError, match="as a trail"):
+        TrailCopy(copied).open()
