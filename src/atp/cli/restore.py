@@ -31,7 +31,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--known", "known_files", type=_PATH, multiple=True, help="Of a trail: a newer checkpoint that somebody has."
 )
-@click.option("--reason", default="", help="Of a trail: why, in a few words; its logs will say so for ever.")
+@click.option("--reason", default="", help="Why, in a few words; the logs of a trail will say so for ever.")
 @click.option("--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="File with the private key.")
 @click.option("--replace", type=_PATH, help="Name what stands at the place; it is moved away, never removed.")
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask after showing the plan.")
@@ -61,10 +61,8 @@ def command(
       atp restore letters --to restored --identity KEY.txt --dry-run
       atp restore letters --to restored --identity KEY.txt --yes
     """
-    identities, known = (
-        read_identities(identity, desk.output),
-        [read_given(path, NOTE_FILE_BYTES_MAX) for path in known_files],
-    )
+    identities = read_identities(identity, desk.output)
+    known = [read_given(path, NOTE_FILE_BYTES_MAX) for path in known_files]
     name = repository or desk.declared(dataset).repository
     with closing(desk.open(name)) as opened, desk.acting() as doing:
         listed = find_backup(opened, dataset=dataset, backup=backup, at=instant(at))
@@ -85,6 +83,7 @@ def command(
             "repository": name,
             "place": str(target.place),
             "plan": [s.what for s in steps],
+            "because": reason,
         }
         with (
             doing.recorded("backup", "restore", resource=dataset, data=data) as record,

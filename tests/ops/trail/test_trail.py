@@ -69,6 +69,7 @@ def test_checkpoints_that_cannot_be_used_are_refused_by_name(atp: Atp, here: Pat
     (here / "stranger").write_bytes(note.replace(b"example.org/acme", b"example.org/nobody"))
     (here / "changed").write_bytes(note.replace(b"\n511\n", b"\n911\n"))
     (here / "text").write_text("dear all\n")
+    (here / "long").write_bytes(note + note.split(b"\n\n")[1] * 80)
     words = ("restore", "house-letters", "--to", "papers", "--identity", "KEY.txt", "--yes", "--known", "note")
     files = atp(*words)
     assert files.code == 2 and "is of kind files, and has no log" in files.err
@@ -76,11 +77,13 @@ def test_checkpoints_that_cannot_be_used_are_refused_by_name(atp: Atp, here: Pat
         ("stranger", 2, "there is no such log here"),
         ("changed", 1, "no key of its log has signed it"),
         ("text", 2, "could not"),
+        ("long", 2, "the limit is 8,192"),
         ("nothing", 3, "it does not exist"),
     ):
         ran = restore(atp, "--known", name)
         assert (ran.code, sentence in ran.err) == (code, True), ran
         assert not (here / "back").exists() and not (here / ".back.restoring").exists()
+    assert "1,001 characters" in restore(atp, "--reason", "x" * 1_001).err
 
 
 def part(here: Path) -> Path:

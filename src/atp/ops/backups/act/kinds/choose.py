@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from atp.errors import InvalidError
+from atp.limits import KNOWN_NOTE_BYTES_MAX, REASON_CHARS_MAX
 from atp.ops.backups.act.kinds.files import FilesArrival, FilesCapture
 from atp.ops.backups.act.kinds.postgresql.arrival import PostgresqlArrival
 from atp.ops.backups.act.kinds.postgresql.capture import PostgresqlCapture
@@ -64,14 +65,11 @@ def arrival_of(
     """What makes a dataset of a backup again. `at`: as it was then, where the kind can do that. `occasion`: what a
     trail writes down.
 
-    TamperedError or MissingError when what has to follow the backup is not there, InvalidError when checkpoints are
-    given and it is no trail.
+    TamperedError or MissingError when what has to follow the backup is not there. InvalidError when checkpoints are
+    given and it is no trail, or are too long for an entry of its log, or the reason is.
     """
-    if occasion is not None and occasion.known and manifest.kind != "trail":
-        raise InvalidError(
-            f"could not use the known checkpoints: {manifest.dataset!r} is of kind {manifest.kind}, and has no log",
-            hint="leave --known out",
-        )
+    if occasion is not None:
+        _check_occasion(occasion, manifest)
     if manifest.kind == "postgresql":
         arrival = PostgresqlArrival(repository, manifest, identities, at)
         arrival.prepare()
@@ -81,3 +79,20 @@ def arrival_of(
         assert occasion is not None, "whoever restores a trail says so"
         return TrailArrival(reaches_to, manifest.backup, occasion)
     return SqliteArrival(reaches_to) if manifest.kind == "sqlite" else FilesArrival(reaches_to)
+
+
+def _check_occasion(occasion: Occasion, manifest: Manifest) -> None:
+    if occasion.known and manifest.kind != "trail":
+        raise InvalidError(
+            f"could not use the known checkpoints: {manifest.dataset!r} is of kind {manifest.kind}, and has no log",
+            hint="leave --known out",
+        )
+    if (longest := max(map(len, occasion.known), default=0)) > KNOWN_NOTE_BYTES_MAX:
+        raise InvalidError(
+            f"could not use the known checkpoints: one has {longest:,} bytes, the limit is {KNOWN_NOTE_BYTES_MAX:,}",
+            hint="a checkpoint is a text of a few lines",
+        )
+    if len(occasion.reason) > REASON_CHARS_MAX:
+        raise InvalidError(
+            f"could not use the reason: it has {len(occasion.reason):,} characters, the limit is {REASON_CHARS_MAX:,}"
+        )
