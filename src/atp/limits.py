@@ -57,7 +57,8 @@ INTEGRITY_ROUND_SECONDS_MIN = 60.0  # from the start of one round over all logs 
 INTEGRITY_SHARE_MAX = 0.05  # of one core that the standing verification takes
 INTEGRITY_BUSY_SECONDS_MAX = 60.0  # that a busy server puts the next step off
 INTEGRITY_RUNS_MAX = 16  # verifications on demand whose reports are kept
-REASON_CHARS_MAX = 1_000  # why somebody braked
+REASON_CHARS_MAX = 1_000  # why somebody braked, or restored
+KNOWN_NOTE_BYTES_MAX = 8 * 1024  # of a checkpoint that is given to a restore: an entry of its log will hold it
 CLOCK_BACK_SECONDS_MAX = 0.5  # that the wall clock may lose against the monotonic one before it is called a step
 CLOCK_AHEAD_SECONDS_MAX = 60.0
 

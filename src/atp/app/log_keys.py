@@ -49,10 +49,10 @@ class LogKeys:
         return [parse_signing_key(key).public() for key in self._stores.keys.log_keys(tenant)]
 
     def make(self, tenant: str, origin: str) -> None:
-        """Give a new log its first key, unless it has one."""
+        """Give a new log its first key, unless it has one: restored keys may be those of an older origin."""
         with suppress(MissingError):
-            self._stores.keys.log_keys(tenant)
-            return
+            if all(key.name == origin for key in self.keys(tenant)):
+                return
         self._stores.keys.put_log_keys(tenant, [self._draw(origin).secret()])
 
     def add(self, tenant: str, *, origin: str, person: str) -> list[VerifierKey]:

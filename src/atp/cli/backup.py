@@ -72,7 +72,14 @@ def run(desk: Desk, dataset: str, is_dry: bool) -> None:
         observed = making.observe(first, dataset=dataset, dead=place.dead, now=doing.clock.now())
         made = Made(making.new_backup_id(doing.clock))
         with counting("bytes") as moved:
-            capture = capture_of(declared, folder=place.folder, clock=doing.clock, moved=moved, read=desk.address)
+            capture = capture_of(
+                declared,
+                folder=place.folder,
+                clock=doing.clock,
+                moved=moved,
+                read=desk.address,
+                backup=made.backup,
+            )
             one = making.Run(declared, observed, capture, repositories, place, doing.clock, moved, made)
             _record_run(doing, one, declared)
     for warning in made.warnings[:BACKUP_WARNINGS_MAX]:

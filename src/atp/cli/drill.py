@@ -20,7 +20,6 @@ from atp.cli.signing import signer
 from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities
 from atp.errors import AtpError, InvalidError, MissingError
 from atp.merkle.keys import parse_vkey
-from atp.ops.backups.declare import KINDS
 from atp.ops.declaration.durations import format_duration
 from atp.ops.drills.act import drilling
 from atp.ops.drills.act.beating import beat
@@ -32,6 +31,7 @@ from atp.ops.drills.evidence.report import as_html, as_markdown
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.statement import check_statement
+from atp.verify.remember import default_memory
 
 _PATH = click.Path(path_type=Path)
 _SCENARIOS = ("deletion", "corruption", "ransomware", "host-loss", "key-loss", "region-loss")
@@ -55,10 +55,7 @@ class Drilling:
         """The datasets that declare a drill which can be run, or the one that is named."""
         if only is not None:
             return [self.declared(only).dataset]
-        declared = {name: one for name, one in self.desk.estate.datasets.items() if one.drill is not None}
-        if unknown := [f"{name} ({one.kind})" for name, one in declared.items() if one.kind not in KINDS]:
-            self.desk.output.note(f"warning: drills of these kinds are not known yet: {', '.join(unknown)}")
-        return [name for name, one in declared.items() if one.kind in KINDS]
+        return [name for name, one in self.desk.estate.datasets.items() if one.drill is not None]
 
 
 def at_drill(verb: Verb) -> Verb:
@@ -142,6 +139,7 @@ def run(
             opened=desk.open,
             read=desk.address,
             sign=signer(desk),
+            memory=default_memory(),
         )
         done = drilling.drill(declared, asked, hands)
     desk.output.answer({"dataset": dataset, "drill": done}, text(dataset, done))
@@ -308,7 +306,7 @@ def heartbeat(at: Drilling, dataset: str) -> None:
       atp drill heartbeat catalogue
     """
     declared = at.declared(dataset)
-    taken = beat(declared, production_of(declared, read=at.desk.address), machine_clock())
+    taken = beat(declared, production_of(declared, read=at.desk.address, connect=at.desk.client), machine_clock())
     document = {"dataset": dataset, "id": taken.id, "at": taken.at, "taken_at": taken.taken_at}
     at.desk.output.answer(document, f"heartbeat {taken.id} of {dataset}")
 

@@ -8,7 +8,8 @@ from shutil import rmtree
 from tempfile import TemporaryDirectory, mkstemp
 from typing import BinaryIO
 
-from atp.errors import ForbiddenError
+from atp.errors import ForbiddenError, MissingError, TamperedError
+from atp.verify.source import read_file
 
 _MODE = 0o644
 
@@ -70,3 +71,13 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise ForbiddenError(f"could not replace {path}: {error.strerror}", hint="choose another place") from None
+
+
+def read_given(path: Path, bytes_max: int) -> bytes:
+    """A file that a person named. MissingError, ForbiddenError when it is too long for what it should be."""
+    try:
+        return read_file(path, bytes_max=bytes_max)
+    except MissingError:
+        raise MissingError(f"could not read {path}: it does not exist", hint="check the path") from None
+    except TamperedError as error:
+        raise ForbiddenError(f"could not read {path}: {error}") from None

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import click
 
+from atp.cli.files import read_given
 from atp.cli.output import fields, safe
 from atp.cli.vault import Desk, at_desk, counting, day, instant, read_identities, size
 from atp.errors import RefusedError
 from atp.ops.backups.act import restoring
 from atp.ops.backups.act.kinds.choose import arrival_of
+from atp.ops.backups.act.kinds.shape import Occasion
 from atp.ops.backups.act.listing import Listed, find_backup
 from atp.ops.backups.act.step import Step
+from atp.verify.remember import default_memory
+from atp.verify.source import NOTE_FILE_BYTES_MAX
 
 _PATH = click.Path(path_type=Path)
 
@@ -24,6 +28,10 @@ _PATH = click.Path(path_type=Path)
 @click.option("--backup", metavar="ID", help="This backup.  [default: the newest good one]")
 @click.option("--at", metavar="TIME", help="The newest backup that holds nothing later than this.")
 @click.option("--from", "repository", help="Another repository that holds copies.")
+@click.option(
+    "--known", "known_files", type=_PATH, multiple=True, help="Of a trail: a newer checkpoint that somebody has."
+)
+@click.option("--reason", default="", help="Why, in a few words; the logs of a trail will say so for ever.")
 @click.option("--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="File with the private key.")
 @click.option("--replace", type=_PATH, help="Name what stands at the place; it is moved away, never removed.")
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask after showing the plan.")
@@ -36,6 +44,8 @@ def command(
     backup: str | None,
     at: str | None,
     repository: str | None,
+    known_files: tuple[Path, ...],
+    reason: str,
     identity: Path,
     replace: Path | None,
     is_sure: bool,
@@ -43,7 +53,8 @@ def command(
 ) -> None:
     """Restore DATASET: decrypted aside, checked against what was backed up, and only then given its name.
 
-    Shows its plan first. Whatever fails leaves everything as it was.
+    Shows its plan first. Whatever fails leaves everything as it was. A trail is verified in its place, and held against
+    what this machine verified of its logs before and each --known FILE; served, its logs go on under new origins.
 
     \b
     Examples:
@@ -51,12 +62,14 @@ def command(
       atp restore letters --to restored --identity KEY.txt --yes
     """
     identities = read_identities(identity, desk.output)
+    known = [read_given(path, NOTE_FILE_BYTES_MAX) for path in known_files]
     name = repository or desk.declared(dataset).repository
-    with closing(desk.open(name)) as opened:
+    with closing(desk.open(name)) as opened, desk.acting() as doing:
         listed = find_backup(opened, dataset=dataset, backup=backup, at=instant(at))
         manifest = restoring.check_whole(listed)
         target = restoring.observe_target(place, kind=manifest.kind, replace=replace)
-        arrival = arrival_of(manifest, repository=opened, identities=identities, at=instant(at))
+        occasion = Occasion(doing.by.id, doing.clock.now(), reason, default_memory(), known)
+        arrival = arrival_of(manifest, repository=opened, identities=identities, at=instant(at), occasion=occasion)
         steps = restoring.plan(manifest, target, arrival)
         if is_dry:
             planned = {"backup": listed.backup, "repository": name, "plan": steps}
@@ -70,9 +83,9 @@ def command(
             "repository": name,
             "place": str(target.place),
             "plan": [s.what for s in steps],
+            "because": reason,
         }
         with (
-            desk.acting() as doing,
             doing.recorded("backup", "restore", resource=dataset, data=data) as record,
             counting("bytes", total=manifest.stored_bytes) as moved,
         ):
@@ -96,7 +109,7 @@ def _plan_lines(listed: Listed, repository: str, steps: list[Step], reaches_to: 
 
 
 def _text(dataset: str, listed: Listed, restored: restoring.Restored, reaches_to: datetime) -> str:
-    return fields(
+    head = fields(
         [
             ("restored", f"{dataset} from {listed.backup}"),
             ("to", restored.place),
@@ -105,3 +118,4 @@ def _text(dataset: str, listed: Listed, restored: restoring.Restored, reaches_to
             ("before", ", ".join(restored.kept_as)),
         ]
     )
+    return "\n".join([head, *(safe(line) for line in restored.told)])

@@ -16,7 +16,8 @@ from atp.cli.acting import Acting, acting
 from atp.cli.estate import file_option, read_estate
 from atp.cli.output import Output, table
 from atp.cli.progress import Progress
-from atp.cli.server import json_option, key_file_option, url_option
+from atp.cli.server import find_key, json_option, key_file_option, url_option
+from atp.client import Client
 from atp.errors import ForbiddenError, InvalidError, MissingError
 from atp.ops.backups.act.step import Step
 from atp.ops.backups.declare import Declared, declared_backup
@@ -66,6 +67,10 @@ class Desk:
         """The address that a source names. It may hold a password."""
         reference = Reference(env=source.env, file=source.file, command=source.command)
         return read_secret(reference, "the source")
+
+    def client(self) -> Client:
+        """Who asks the server, once."""
+        return Client(self.url, key=find_key(self.key_file, self.output), tries=1)
 
     def open(self, name: str) -> Repository:
         """The repository of this name; says so when it does not hold what the file promises."""

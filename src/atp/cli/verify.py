@@ -5,17 +5,18 @@ from urllib.parse import urlsplit
 
 import click
 
+from atp.cli.files import read_given
 from atp.cli.output import Output, safe
 from atp.cli.progress import Progress
 from atp.cli.server import find_key, json_option, key_file_option
-from atp.errors import ForbiddenError, MissingError, TamperedError
+from atp.errors import TamperedError
 from atp.limits import ENTRY_BYTES_MAX
 from atp.verify.directory import KIND
 from atp.verify.options import Options
 from atp.verify.place import check_place
 from atp.verify.remember import default_memory
 from atp.verify.report import LEVELS, Level, Report
-from atp.verify.source import NOTE_FILE_BYTES_MAX, read_file
+from atp.verify.source import NOTE_FILE_BYTES_MAX
 from atp.verify.trust import VKEY_FILE_BYTES_MAX, parse_vkeys
 from atp.verify.workers import cores
 
@@ -58,13 +59,13 @@ def command(
     with Progress("entries") as progress:
         options = Options(
             level=level,
-            trusted=parse_vkeys(_read(vkey, VKEY_FILE_BYTES_MAX)) if vkey else (),
-            against=_read(against, NOTE_FILE_BYTES_MAX) if against else None,
+            trusted=parse_vkeys(read_given(vkey, VKEY_FILE_BYTES_MAX)) if vkey else (),
+            against=read_given(against, NOTE_FILE_BYTES_MAX) if against else None,
             memory=default_memory(),
             jobs=jobs or cores(),
             progress=lambda done, total: progress.show(done, total=total),
             tenant=tenant,
-            entry=_read(entry, ENTRY_BYTES_MAX) if entry else None,
+            entry=read_given(entry, ENTRY_BYTES_MAX) if entry else None,
             api_key=find_key(key_file, output) if urlsplit(place).scheme else None,
         )
         report = check_place(place, options)
@@ -78,12 +79,3 @@ def command(
 
 def _text(report: Report) -> str:
     return "\n".join(safe(line) for line in report.as_text().split("\n"))
-
-
-def _read(path: Path, bytes_max: int) -> bytes:
-    try:
-        return read_file(path, bytes_max=bytes_max)
-    except MissingError:
-        raise MissingError(f"could not read {path}: it does not exist", hint="check the path") from None
-    except TamperedError as error:
-        raise ForbiddenError(f"could not read {path}: {error}") from None

@@ -153,10 +153,13 @@ class Report:
 
     @property
     def first_sentence(self) -> str:
-        """The first thing that is wrong; empty when nothing is."""
-        findings = [*self.findings, *(finding for log in self.logs for finding in log.findings)]
-        failed = (at.reason for log in self.logs for at in log.levels.values() if at.verdict == "failed")
-        return findings[0].sentence if findings else next(failed, "")
+        """The first thing that is wrong, and in which log; empty when nothing is."""
+        found = [finding.sentence for finding in self.findings]
+        found += [f"{log.name}: {finding.sentence}" for log in self.logs for finding in log.findings]
+        failed = (
+            f"{log.name}: {at.reason}" for log in self.logs for at in log.levels.values() if at.verdict == "failed"
+        )
+        return found[0] if found else next(failed, "")
 
     @property
     def is_whole(self) -> bool:

@@ -29,7 +29,6 @@ def test_the_example_declares_what_it_says() -> None:
 @pytest.mark.parametrize(
     ("found", "instead", "kind", "sentence"),
     [
-        ("kind: files", "kind: trail", InvalidError, "not known yet"),
         ("{place: /srv/archive/letters}", "{env: LETTERS}", InvalidError, "no path"),
         ("age1up0u4", "age1wrong", InvalidError, "no recipient"),
         ("  letters:", "  papers:", MissingError, "no such dataset"),

@@ -13,6 +13,7 @@ from atp.adapters.memory_repository import MemoryRepository
 from atp.ops.act import Person
 from atp.ops.backups.act import making, restoring
 from atp.ops.backups.act.kinds.choose import arrival_of, capture_of
+from atp.ops.backups.act.kinds.shape import Occasion
 from atp.ops.backups.act.listing import find_backup
 from atp.ops.backups.act.step import Record
 from atp.ops.backups.act.workplace import workplace
@@ -77,7 +78,7 @@ class World:
             observed = making.observe(self.repository, dataset="letters", dead=place.dead, now=self.clock.now())
             made = Made(making.new_backup_id(self.clock))
             stores = {"vault": self.repository, **self.copies}
-            capture = capture_of(self.declared, folder=place.folder, clock=self.clock, moved=moved)
+            capture = capture_of(self.declared, folder=place.folder, clock=self.clock, moved=moved, backup=made.backup)
             run = making.Run(self.declared, observed, capture, stores, place, self.clock, moved, made, part_bytes_max)
             return run.carry_out(making.plan(self.declared, observed, capture), record=record or self.record("run"))
 
@@ -95,7 +96,12 @@ class World:
         target = restoring.observe_target(place, kind=self.kind, replace=replace)
         manifest = restoring.check_whole(listed)
         identities = parse_identities(identity or self.private)
-        arrival = arrival_of(manifest, repository=self.repository, identities=identities)
+        arrival = arrival_of(
+            manifest,
+            repository=self.repository,
+            identities=identities,
+            occasion=Occasion(ALICE.id, self.clock.now()),
+        )
         steps = restoring.plan(manifest, target, arrival)
         one = restoring.Restore(
             self.repository,

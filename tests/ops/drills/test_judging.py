@@ -166,13 +166,10 @@ def test_slots_that_were_missed_for_years_are_the_newest_hundred() -> None:
     assert missed_slots(None, HOUR, now=T0) == ()
 
 
-def test_a_dataset_without_a_drill_or_of_a_kind_that_is_not_known_yet_is_refused() -> None:
+def test_a_dataset_without_a_drill_is_refused() -> None:
     key, drill = ("age1public", RECIPIENT), "    drill: {place: /srv/drill, checks: [{rows: {table: t, at_least: 1}}], "
     with pytest.raises(InvalidError, match="declares no drill"):
         declared_drill(read(key, (f"{drill}scenarios: [deletion, corruption]}}\n", "")), "data")
-    with pytest.raises(InvalidError, match="not known yet"):
-        trail = ("kind: sqlite", "kind: trail"), ("rows: {table: t, at_least: 1}", "verify: true")
-        declared_drill(read(key, *trail), "data")
 
 
 @pytest.mark.parametrize(

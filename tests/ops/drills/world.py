@@ -70,6 +70,15 @@ datasets:
       place: {root}/scratch
       checks: [{{digests: true}}]
       heartbeat: {{every: 1min, ledger: {root}/ledger-of-letters}}
+  trail:
+    kind: trail
+    source: {{place: {root}/data}}
+    rpo: 1h
+    rto: 1h
+    backup: {{repository: vault, schedule: 30min, recipients: [{recipient}]}}
+    drill:
+      place: {root}/scratch
+      checks: [{{verify: true}}]
 repositories:
   vault: {{kind: directory, place: {root}/vault}}
 """
@@ -98,7 +107,7 @@ class World:
 
     @property
     def source(self) -> Path:
-        return self.root / ("catalogue.db" if self.dataset == "catalogue" else "letters")
+        return self.root / ({"catalogue": "catalogue.db", "trail": "data"}.get(self.dataset, self.dataset))
 
     @property
     def scratch(self) -> Path:
@@ -133,7 +142,7 @@ class World:
         with workplace(self.dataset, below=self.root) as place:
             observed = making.Observed()
             made = Made(making.new_backup_id(CLOCK))
-            capture = capture_of(declared, folder=place.folder, clock=CLOCK, moved=lambda _: None)
+            capture = capture_of(declared, folder=place.folder, clock=CLOCK, moved=lambda _: None, backup=made.backup)
             run = making.Run(declared, observed, capture, stores, place, CLOCK, lambda _: None, made)
             record = begin("backup", "run", by=ALICE, sink=ListSink(), clock=CLOCK, settling="repeat")
             return run.carry_out(making.plan(declared, observed, capture), record=record)

@@ -1,5 +1,6 @@
 """What the estate file declares of one dataset's backups, as far as this act can do it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -7,9 +8,15 @@ from pathlib import Path
 from atp.errors import InvalidError, MissingError
 from atp.ops.backups.format.manifest import Kind
 from atp.ops.backups.format.seal import parse_recipients
-from atp.ops.estate.declare.values import Estate, Source
+from atp.ops.estate.declare.values import DatasetKind, Estate, Source
 
-KINDS: dict[str, Kind] = {"files": "files", "configuration": "files", "sqlite": "sqlite", "postgresql": "postgresql"}
+KINDS: Mapping[DatasetKind, Kind] = {
+    "files": "files",
+    "configuration": "files",
+    "sqlite": "sqlite",
+    "postgresql": "postgresql",
+    "trail": "trail",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,6 @@ def declared_backup(estate: Estate, dataset: str) -> Declared:
     what, edit = f"could not back up {dataset!r}", f"edit estate.yaml: datasets.{dataset}"
     if found.backup is None:
         raise InvalidError(f"{what}: it declares no backup", hint=f"{edit}.backup")
-    if found.kind not in KINDS:
-        raise InvalidError(f"{what}: backups of kind {found.kind} are not known yet", hint=", ".join(KINDS))
     is_path = KINDS[found.kind] != "postgresql"
     if found.source.place is None and is_path:
         raise InvalidError(f"{what}: its source is no path", hint=f"{edit}.source.place")

@@ -38,13 +38,14 @@ class Target:
 
 @dataclass(slots=True)
 class Restored:
-    """What a restore gave; `kept_as`: where what stood there before is now."""
+    """What a restore gave; `kept_as`: where what stood there before is now, `told`: what its kind says of it."""
 
     backup: str
     place: str
     entries: int = 0
     total_bytes: int = 0
     kept_as: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
 
 def observe_target(place: Path, *, kind: str, replace: Path | None) -> Target:
@@ -119,6 +120,7 @@ class Restore:
                 remove_tree(left)
             carry_out(steps, doing, record=record)
             remove_tree(self._aside)
+        self.restored.told += self.arrival.told
         return self.restored
 
     @property

@@ -18,12 +18,14 @@ _KINDS: dict[int, EntryKind] = {stat.S_IFDIR: "directory", stat.S_IFLNK: "symlin
 
 @dataclass(slots=True)
 class Packed:
-    """What packing found besides: how much went in, and sentences about what did not."""
+    """What packing found besides: how much went in, and sentences about what did not. `has_links` False: no two names
+    of the tree are one file, so that none needs to be remembered."""
 
     entries: int = 0
     total_bytes: int = 0
     warnings: list[str] = field(default_factory=list)
     inodes: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    has_links: bool = True
 
 
 def pack(root: Path, *, packed: Packed, note: Callable[[Entry], object]) -> Iterator[bytes]:
@@ -119,7 +121,7 @@ def _pack_file(
         os.close(file)
     if is_torn:
         packed.warnings.append(f"{_show(path)} changed while it was read")
-    if before.st_nlink > 1:
+    if before.st_nlink > 1 and packed.has_links:
         packed.inodes[before.st_dev, before.st_ino] = path
     _count(entry, packed)
     note(_described(entry, xattrs, sha256=digest.hexdigest(), is_torn=is_torn))

@@ -10,6 +10,7 @@ import msgspec
 
 from atp.ops.act import Person
 from atp.ops.backups.act.kinds.choose import ReadAddress
+from atp.ops.backups.act.kinds.shape import Occasion
 from atp.ops.backups.act.step import Step, carry_out
 from atp.ops.backups.format.seal import Identity
 from atp.ops.drills.act.fence import can_fence, fence_words
@@ -29,12 +30,14 @@ from atp.ops.sink import Sink
 from atp.ops.statement import Sealed, Statement
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
+from atp.verify.remember import Memory
 
 
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at hand, `read`
-    gives the address that a reference means, `fence` what starts a process behind one."""
+    gives the address that a reference means, `memory` is what this machine verified of logs, `fence` gives what starts
+    a process behind one."""
 
     by: Person
     sink: Sink
@@ -44,6 +47,7 @@ class Hands:
     opened: Callable[[str], Repository]
     sign: Callable[[Statement], Sealed]
     read: ReadAddress | None = None
+    memory: Memory | None = None
     fence: Fencing = fence_words
 
 
@@ -171,6 +175,7 @@ def _run(declared: Declared, production: Production, asked: Asked, hands: Hands,
         fence=hands.fence,
         clock=hands.clock,
         ran=ran,
+        occasion=Occasion(hands.by.id, hands.clock.now(), "a drill", hands.memory),
         only=asked.only,
         addresses=asked.addresses,
     )

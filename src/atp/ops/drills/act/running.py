@@ -25,6 +25,7 @@ from atp.errors import (
 from atp.limits import DRILL_ADDRESSES_MAX, DRILL_TOLD_CHARS_MAX, HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
 from atp.ops.backups.act import restoring
 from atp.ops.backups.act.kinds.choose import arrival_of
+from atp.ops.backups.act.kinds.shape import Occasion
 from atp.ops.backups.act.listing import Listed, list_backups
 from atp.ops.backups.act.parts import read_parts
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
@@ -96,8 +97,8 @@ class Ran:
 @dataclass(slots=True)
 class Run:
     """One drill: the steps of `plan` as methods. `opened` gives a repository by its name, `only` names the one to use;
-    `fence` gives the words that start a process behind it, `addresses` are production's: they have to be out of reach.
-    """
+    `fence` gives the words that start a process behind it, `addresses` are production's: they have to be out of reach,
+    `occasion` is what a restored trail is told."""
 
     declared: Declared
     production: Production
@@ -108,6 +109,7 @@ class Run:
     fence: Fencing
     clock: Clock
     ran: Ran
+    occasion: Occasion
     only: str | None = None
     addresses: Sequence[str] = ()
     _lost: float = 0.0
@@ -211,7 +213,7 @@ class Run:
         assert manifest is not None and repository is not None
         target = restoring.observe_target(self.scratch.copy, kind=manifest.kind, replace=None)
         restored = restoring.Restored(manifest.backup, str(target.place))
-        arrival = arrival_of(manifest, repository=repository, identities=self.identities)
+        arrival = arrival_of(manifest, repository=repository, identities=self.identities, occasion=self.occasion)
         steps = restoring.plan(manifest, target, arrival)
         one = restoring.Restore(repository, manifest, target, arrival, self.identities, _nothing, restored)
         one.carry_out(steps, record=_Within(record, "restore"))

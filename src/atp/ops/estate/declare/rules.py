@@ -85,8 +85,10 @@ def check_dataset(dataset: Dataset) -> Iterator[Contradiction]:
         yield Contradiction("retention", "copies are gone before the next is made", "longer than backup.schedule")
     if backup and backup.repository in backup.copies_in:
         yield Contradiction("backup.copies_in", "it names the repository itself", "name others, or leave it out")
-    if backup and backup.continuous and dataset.kind not in ("postgresql", "trail"):
-        yield Contradiction("backup.continuous", f"{dataset.kind} ship no changes", "false, and a shorter schedule")
+    if backup and backup.continuous and dataset.kind != "postgresql":
+        yield Contradiction(
+            "backup.continuous", f"a dataset of kind {dataset.kind} ships no changes", "false, and a shorter schedule"
+        )
     if dataset.kind == "postgresql" and source.place is not None and not re.search("://|^[a-z_]+ *=", source.place):
         yield Contradiction(
             "source.place", "it is no address of a database", "postgresql://HOST/DATABASE, or env: NAME"

@@ -4,12 +4,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from atp.errors import InvalidError
+from atp.limits import KNOWN_NOTE_BYTES_MAX, REASON_CHARS_MAX
 from atp.ops.backups.act.kinds.files import FilesArrival, FilesCapture
 from atp.ops.backups.act.kinds.postgresql.arrival import PostgresqlArrival
 from atp.ops.backups.act.kinds.postgresql.capture import PostgresqlCapture
 from atp.ops.backups.act.kinds.postgresql.connection import Connection, parse_connection
-from atp.ops.backups.act.kinds.shape import Arrival, Capture
+from atp.ops.backups.act.kinds.shape import Arrival, Capture, Occasion
 from atp.ops.backups.act.kinds.sqlite import SqliteArrival, SqliteCapture
+from atp.ops.backups.act.kinds.trail.arrival import TrailArrival
+from atp.ops.backups.act.kinds.trail.packing import TrailCapture
 from atp.ops.backups.act.parts import Moved
 from atp.ops.backups.declare import Declared
 from atp.ops.backups.format.manifest import Manifest
@@ -18,21 +22,29 @@ from atp.ops.estate.declare.values import Source
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
 
-_COPY = "database"
+_COPY = "copy"
 
 
 ReadAddress = Callable[[Source], str]
 
 
 def capture_of(
-    declared: Declared, *, folder: Path, clock: Clock, moved: Moved, read: ReadAddress | None = None
+    declared: Declared,
+    *,
+    folder: Path,
+    clock: Clock,
+    moved: Moved,
+    read: ReadAddress | None = None,
+    backup: str = "",
 ) -> Capture:
     """What makes the stream of a run; nothing is touched yet. Copies are made in `folder`, `read` gives the address
-    that a reference means."""
+    that a reference means, `backup` is the id of what is made."""
     if declared.kind == "postgresql":
         return PostgresqlCapture(connection_of(declared.address, read), moved)
     if declared.kind == "sqlite":
         return SqliteCapture(declared.path, folder / _COPY, clock, moved)
+    if declared.kind == "trail":
+        return TrailCapture(declared.path, folder / _COPY, backup, clock, moved)
     return FilesCapture(declared.path, clock, moved)
 
 
@@ -43,15 +55,44 @@ def connection_of(address: Source | None, read: ReadAddress | None) -> Connectio
 
 
 def arrival_of(
-    manifest: Manifest, *, repository: Repository, identities: Sequence[Identity], at: datetime | None = None
+    manifest: Manifest,
+    *,
+    repository: Repository,
+    identities: Sequence[Identity],
+    at: datetime | None = None,
+    occasion: Occasion | None = None,
 ) -> Arrival:
-    """What makes a dataset of a backup again. `at`: as it was then, where the kind can do that.
+    """What makes a dataset of a backup again. `at`: as it was then, where the kind can do that. `occasion`: what a
+    trail writes down.
 
-    TamperedError or MissingError when what has to follow the backup is not there.
+    TamperedError or MissingError when what has to follow the backup is not there. InvalidError when checkpoints are
+    given and it is no trail, or are too long for an entry of its log, or the reason is.
     """
+    if occasion is not None:
+        _check_occasion(occasion, manifest)
     if manifest.kind == "postgresql":
         arrival = PostgresqlArrival(repository, manifest, identities, at)
         arrival.prepare()
         return arrival
     reaches_to = manifest.consistent_at
+    if manifest.kind == "trail":
+        assert occasion is not None, "whoever restores a trail says so"
+        return TrailArrival(reaches_to, manifest.backup, occasion)
     return SqliteArrival(reaches_to) if manifest.kind == "sqlite" else FilesArrival(reaches_to)
+
+
+def _check_occasion(occasion: Occasion, manifest: Manifest) -> None:
+    if occasion.known and manifest.kind != "trail":
+        raise InvalidError(
+            f"could not use the known checkpoints: {manifest.dataset!r} is of kind {manifest.kind}, and has no log",
+            hint="leave --known out",
+        )
+    if (longest := max(map(len, occasion.known), default=0)) > KNOWN_NOTE_BYTES_MAX:
+        raise InvalidError(
+            f"could not use the known checkpoints: one has {longest:,} bytes, the limit is {KNOWN_NOTE_BYTES_MAX:,}",
+            hint="a checkpoint is a text of a few lines",
+        )
+    if len(occasion.reason) > REASON_CHARS_MAX:
+        raise InvalidError(
+            f"could not use the reason: it has {len(occasion.reason):,} characters, the limit is {REASON_CHARS_MAX:,}"
+        )

@@ -54,6 +54,7 @@ class FilesArrival:
 
     reaches_to: datetime
     steps: Sequence[Step] = ()
+    told: Sequence[str] = ()
 
     def receive(self, plain: Plain, data: Path) -> int:
         """See Arrival."""

@@ -1,6 +1,7 @@
 """What a kind of dataset has to say: a Capture makes the stream of a backup, an Arrival makes a dataset of it again."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -10,9 +11,22 @@ from atp.ops.backups.evidence import Made
 from atp.ops.backups.format.contents import ContentsReader, Database, Entry, Names
 from atp.ops.backups.format.manifest import Cluster
 from atp.ops.backups.format.stream import Plain
+from atp.verify.remember import Memory
 
 Doing = Mapping[str, Callable[[], Data | None]]
 Note = Callable[[Entry], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Who restores, when and why; and what is known elsewhere of a trail: `memory` is what this machine verified
+    before, `known` are further signed checkpoints."""
+
+    by: str
+    began_at: datetime
+    reason: str = ""
+    memory: Memory | None = None
+    known: Sequence[bytes] = ()
 
 
 class Capture(Protocol):
@@ -65,3 +79,7 @@ class Arrival(Protocol):
 
     def doing(self, data: Path) -> Doing:
         """How, by the name of the step."""
+
+    @property
+    def told(self) -> Sequence[str]:
+        """Sentences about what came back, for people; known when the steps are done."""

@@ -95,6 +95,7 @@ class SqliteArrival:
 
     reaches_to: datetime
     steps: Sequence[Step] = ()
+    told: Sequence[str] = ()
 
     def receive(self, plain: Plain, data: Path) -> int:
         """See Arrival."""

@@ -36,6 +36,7 @@ class PostgresqlArrival:
     manifest: Manifest
     identities: Sequence[Identity]
     at: datetime | None = None
+    told: Sequence[str] = ()
     _names: Names | None = None
     _following: tuple[Shipped, ...] = ()
 

@@ -26,7 +26,7 @@ from atp.verify.directory import check_data_directory
 from atp.verify.options import Options
 from atp.verify.workers import cores
 
-_VERSION = b"2"
+_VERSION = "2"
 _SMALL = ("FORMAT", INSTALLATION, "stopped.json")
 _FOLDERS = ("evidence",)
 
@@ -69,16 +69,22 @@ def capture(
 
 
 def _check_source(data: Path) -> None:
+    what, hint = f"could not back up {data}", "check source.place"
+    if not data.is_dir():
+        raise MissingError(f"{what}: there is no such directory", hint=hint)
     try:
-        version = (data / "FORMAT").read_bytes()[:100].strip()
+        version = (data / "FORMAT").read_bytes()[:20].decode("ascii", "replace").strip()
+    except FileNotFoundError:
+        raise MissingError(f"{what}: it is no data directory: it has no FORMAT", hint=hint) from None
     except OSError as error:
-        raise MissingError(
-            f"could not back up {data}: it is no data directory: {error.strerror}", hint="check source.place"
+        raise UnavailableError(
+            f"{what}: its FORMAT: {error.strerror}", hint="run it as a user who may read it"
         ) from None
     if version != _VERSION:
+        is_newer = version.isdigit() and int(version) > int(_VERSION)
         raise RefusedError(
-            f"could not back up {data}: its format is {version[:20]!r}, not {_VERSION!r}",
-            hint="serve it once with this program, which brings it forward",
+            f"{what}: its format is {version!r}, this program copies {_VERSION}",
+            hint="use the newer program that wrote it" if is_newer else "serve it once, which brings it forward",
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from atp.errors import AtpError, MissingError, TamperedError
-from atp.tenants.names import generation_of
+from atp.tenants.names import check_installation, check_tenant, generation_of
 from atp.verify.trust import claimed_checkpoint
 
 ORDER = "order.db"
@@ -57,7 +57,9 @@ def read_held(directory: Path) -> Held:
             installation = file.read(_INSTALLATION_CHARS_MAX).strip()
         with closing(_open(directory / ORDER)) as order:
             logs = tuple(HeldLog(*row) for row in order.execute(_LOGS))
+            check_installation(installation)
             for log in logs:
+                check_tenant(log.tenant)  # it becomes part of a path
                 assert log.published >= 0
     except FileNotFoundError:
         raise MissingError(f"could not use {directory} as a trail: it has no {INSTALLATION} file") from None
@@ -67,5 +69,7 @@ def read_held(directory: Path) -> Held:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """At rest: no file appears beside it."""
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+    """At rest: no file appears beside it. Whoever wrote it may have written views into it."""
+    order = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+    order.execute("PRAGMA trusted_schema = OFF")
+    return order
