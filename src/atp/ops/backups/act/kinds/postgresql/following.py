@@ -19,7 +19,14 @@ from pathlib import Path
 from atp.errors import AtpError, ConflictError, UnavailableError
 from atp.limits import BACKUP_LINE_BYTES_MAX, REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
-from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, literal, query
+from atp.ops.backups.act.kinds.postgresql.programs import (
+    environment,
+    find_program,
+    last_words,
+    literal,
+    mortal_words,
+    query,
+)
 from atp.ops.backups.act.kinds.postgresql.segments import list_shipped, shipped_name, wal_prefix
 from atp.ops.backups.format.seal import parse_recipients, seal
 from atp.ports.clock import Clock
@@ -129,7 +136,7 @@ class Following:
     @contextmanager
     def _receiving(self) -> Iterator[Callable[[], bool]]:
         """A program that receives; it connects again by itself when the server comes back."""
-        words = [find_program("pg_receivewal"), "-D", str(self._room), "-S", slot_of(self.dataset)]
+        words = [*mortal_words(), find_program("pg_receivewal"), "-D", str(self._room), "-S", slot_of(self.dataset)]
         words += ["--synchronous", "--no-password"]
         with (self._room / "receivewal.log").open("wb") as log:
             process = subprocess.Popen(

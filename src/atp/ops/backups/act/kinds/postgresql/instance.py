@@ -20,10 +20,11 @@ from pathlib import Path
 from atp.errors import AtpError, MalformedError, UnavailableError
 from atp.limits import BACKUP_LINE_BYTES_MAX, POSTGRESQL_START_SECONDS
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
-from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, query
+from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, mortal_words, query
 from atp.ops.backups.format.contents import Names
 
 NOBODY = 65_534
+_SOCKET_FOLDER_BYTES_MAX = 75  # of the 107 that the address of a socket can have
 _LOOK_SECONDS = 0.02
 _STOP_SECONDS = 300
 _AUTO = "postgresql.auto.conf"
@@ -62,7 +63,7 @@ def running(data: Path, names: Names, *, settings: Mapping[str, str] | None = No
     UnavailableError when it cannot run here; MalformedError in its own words when it ends by itself, and so before a
     target that its log does not reach. Answers only once its recovery has ended.
     """
-    place = Path(tempfile.mkdtemp(prefix="atp-pg-"))
+    place = _room(data)
     try:
         with _ours(data), _aside(data / _AUTO), _started(data, place, settings or {}) as process:
             connection = Connection(
@@ -75,6 +76,13 @@ def running(data: Path, names: Names, *, settings: Mapping[str, str] | None = No
                 _stop(process)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _room(data: Path) -> Path:
+    """A private directory for the socket: beside the cluster, where the next restore clears what a death leaves, unless
+    the path would be too long for a socket."""
+    is_short = len(os.fsencode(data.parent)) <= _SOCKET_FOLDER_BYTES_MAX
+    return Path(tempfile.mkdtemp(prefix="pg-", dir=data.parent if is_short else None))
 
 
 def fence_words() -> list[str]:
@@ -117,7 +125,7 @@ def _started(data: Path, place: Path, settings: Mapping[str, str]) -> Iterator["
     (place / "postgresql.conf").write_text(
         "".join(f"{name} = {_value(value)}\n" for name, value in all_settings.items())
     )
-    words = [*fence_words(), find_program("postgres", major=major), "-D", str(data)]
+    words = [*fence_words(), *mortal_words(), find_program("postgres", major=major), "-D", str(data)]
     words += [f"--config_file={place / 'postgresql.conf'}"]
     with (place / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -42,6 +42,12 @@ def environment(connection: Connection | None = None) -> dict[str, str]:
     return {**found, "LC_ALL": "C", "PGAPPNAME": "atp", **(connection.variables if connection else {})}
 
 
+def mortal_words() -> list[str]:
+    """What makes a program end with us, however we end; nothing where there is no such thing."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
 def query(sql: str, *, connection: Connection, options: Mapping[str, str] = {}) -> list[list[str]]:
     """The rows of some SQL as text, of the last statement. UnavailableError in the server's words when it fails."""
     words = [
