@@ -5,23 +5,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from atp.ops.backups.act.kinds.choose import extend_following, superseded
 from atp.ops.backups.act.listing import Listed, last_good
 from atp.ops.backups.act.parts import remove_backup
 from atp.ops.backups.act.step import Record, Step, carry_out
 from atp.ops.backups.format.manifest import MANIFEST, backup_prefix
 from atp.ports.repository import Repository, whole_second
 
+_BETWEEN = "what lies between"
 Do = Literal["keep", "extend", "delete"]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of one backup, and why; `until`: the new day of one that is extended."""
+    """What becomes of one backup, and why; `until`: the new day of one that is extended. With `objects` it is about
+    these, which are no backup."""
 
     backup: str
     do: Do
     why: str
     until: datetime | None = None
+    objects: tuple[str, ...] = ()
 
 
 def decide(listed: Sequence[Listed], *, retention: timedelta | None, now: datetime) -> list[Decision]:
@@ -31,6 +35,23 @@ def decide(listed: Sequence[Listed], *, retention: timedelta | None, now: dateti
     """
     last = last_good(list(listed))
     return [_decide(one, last=last, retention=retention, now=now) for one in listed]
+
+
+def decide_following(
+    repository: Repository, listed: Sequence[Listed], decisions: Sequence[Decision], *, dataset: str, now: datetime
+) -> list[Decision]:
+    """What becomes of what was shipped between backups: what none of those that stay needs goes, when its day is over.
+
+    Nothing is decided while a backup cannot be read: it may need it.
+    """
+    gone = {one.backup for one in decisions if one.do == "delete"}
+    stay = [one for one in listed if one.backup not in gone]
+    manifests = [one.manifest for one in stay if one.manifest is not None]
+    if len(manifests) < len(stay):
+        return []
+    objects = superseded(repository, manifests, dataset=dataset, now=now)
+    why = f"no backup needs these {len(objects):,} objects"
+    return [Decision(_BETWEEN, "delete", why, objects=tuple(objects))] if objects else []
 
 
 def _decide(one: Listed, *, last: Listed | None, retention: timedelta | None, now: datetime) -> Decision:
@@ -75,14 +96,17 @@ def prune(
         assert manifest is not None and one.until is not None, "a good one has a manifest"
         for part in manifest.parts():
             repository.extend(manifest.prefix + part.name, one.until)
+        extend_following(repository, manifest, one.until)
         repository.extend(manifest.prefix + MANIFEST, one.until)
+
+    def delete(one: Decision) -> None:
+        if not one.objects:
+            remove_backup(repository, backup_prefix(dataset, one.backup))
+        for name in one.objects:
+            repository.delete(name)
 
     doing = {
         **{f"extend {one.backup}": lambda one=one: extend(one) for one in decisions if one.do == "extend"},
-        **{
-            f"delete {one.backup}": lambda one=one: remove_backup(repository, backup_prefix(dataset, one.backup))
-            for one in decisions
-            if one.do == "delete"
-        },
+        **{f"delete {one.backup}": lambda one=one: delete(one) for one in decisions if one.do == "delete"},
     }
     carry_out(plan(decisions), doing, record=record)

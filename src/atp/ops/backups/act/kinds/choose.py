@@ -10,6 +10,7 @@ from atp.ops.backups.act.kinds.files import FilesArrival, FilesCapture
 from atp.ops.backups.act.kinds.postgresql.arrival import PostgresqlArrival
 from atp.ops.backups.act.kinds.postgresql.capture import PostgresqlCapture
 from atp.ops.backups.act.kinds.postgresql.connection import Connection, parse_connection
+from atp.ops.backups.act.kinds.postgresql.keeping import extend_log, superseded_log
 from atp.ops.backups.act.kinds.shape import Arrival, Capture, Occasion
 from atp.ops.backups.act.kinds.sqlite import SqliteArrival, SqliteCapture
 from atp.ops.backups.act.kinds.trail.arrival import TrailArrival
@@ -52,6 +53,17 @@ def connection_of(address: Source | None, read: ReadAddress | None) -> Connectio
     """Where the server of a dataset is. InvalidError when that is no address."""
     assert address is not None and read is not None, "it has an address, by its kind"
     return parse_connection(address.place or read(address))
+
+
+def extend_following(repository: Repository, manifest: Manifest, until: datetime) -> None:
+    """Keep what follows a backup as long as the backup itself, where its kind has such a thing."""
+    if manifest.kind == "postgresql":
+        extend_log(repository, manifest, until)
+
+
+def superseded(repository: Repository, manifests: Sequence[Manifest], *, dataset: str, now: datetime) -> Sequence[str]:
+    """The names of what was shipped between backups, is needed by none of these, and whose day is over."""
+    return superseded_log(repository, manifests, dataset=dataset, now=now)
 
 
 def arrival_of(

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from atp.errors import ForbiddenError
 from atp.ops.backups.act.kinds.postgresql.segments import Shipped, list_shipped, number_of, wal_prefix
 from atp.ops.backups.format.manifest import Cluster, Manifest
 from atp.ports.repository import Repository
@@ -19,22 +18,10 @@ def extend_log(repository: Repository, manifest: Manifest, until: datetime) -> N
                 repository.extend(one.name, until)
 
 
-def superseded(repository: Repository, dataset: str, manifests: Iterable[Manifest], *, now: datetime) -> list[Shipped]:
-    """The segments that no backup of these needs, and whose day is over. Costs a request for each of them."""
+def superseded_log(repository: Repository, manifests: Iterable[Manifest], *, dataset: str, now: datetime) -> list[str]:
+    """The names of segments that no backup of these needs, and whose day is over. Costs a request for each of them."""
     clusters = [manifest.cluster for manifest in manifests if manifest.cluster is not None]
-    return [one for one in _needless(repository, dataset, clusters) if _is_over(repository, one, now)]
-
-
-def remove_log(repository: Repository, segments: Iterable[Shipped]) -> int:
-    """Remove them; how many. One whose day is not over after all stays."""
-    removed = 0
-    for one in segments:
-        try:
-            repository.delete(one.name)
-            removed += 1
-        except ForbiddenError:
-            continue
-    return removed
+    return [one.name for one in _needless(repository, dataset, clusters) if _is_over(repository, one, now)]
 
 
 def _needless(repository: Repository, dataset: str, clusters: Iterable[Cluster]) -> Iterator[Shipped]:
