@@ -41,14 +41,13 @@ class Parts:
 
     def write(self, data: bytes, /) -> None:
         """See Sink."""
-        view = memoryview(data)
-        while view:
+        while data:
             sink = self._sink or self._begin()
-            taken = bytes(view[: self._part_bytes_max - self._size])
+            room = self._part_bytes_max - self._size
+            taken, data = data[:room], data[room:]  # copies only what is cut
             sink.write(taken)
             self._digest.update(taken)
             self._size += len(taken)
-            view = view[len(taken) :]
             if self._size == self._part_bytes_max:
                 self._end()
 

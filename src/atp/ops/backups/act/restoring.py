@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atp.durable import sync_directory
+from atp.durable import sync_directory, sync_file_system
 from atp.errors import AtpError, ConflictError, InvalidError, RefusedError, TamperedError, UnavailableError
 from atp.ops.backups.act.listing import Listed
 from atp.ops.backups.act.parts import Moved, read_parts
@@ -138,7 +138,9 @@ class Restore:
                     while chunk := plain.read(1 << 20):
                         file.write(chunk)
                 self._members = 1
-        os.sync()
+        with _told(self._data):
+            if not sync_file_system(self._aside):
+                os.sync()
         return {"members": self._members}
 
     def _check(self) -> Data:
