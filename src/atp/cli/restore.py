@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from atp.cli.output import fields, safe
+from atp.cli.recorded import recorded_manifest
 from atp.cli.vault import Desk, at_desk, counting, day, instant, read_identities, size
 from atp.errors import RefusedError
 from atp.ops.backups.act import restoring
-from atp.ops.backups.act.listing import Listed, find_backup
+from atp.ops.backups.act.fetching import FetchedParts
+from atp.ops.backups.act.listing import Listed, check_recorded, find_backup
 from atp.ops.backups.act.step import Step
 
 _PATH = click.Path(path_type=Path)
@@ -24,6 +26,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--from", "repository", help="Another repository that holds copies.")
 @click.option("--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="File with the private key.")
 @click.option("--replace", type=_PATH, help="Name what stands at the place; it is moved away, never removed.")
+@click.option("--manifest-sha256", help="Digest of the manifest.  [default: what the operators' trail remembers]")
+@click.option("--parts", type=_PATH, help="Keep what is fetched here until the end: a restore that is cut off goes on.")
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask after showing the plan.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan, and do nothing.")
 @at_desk
@@ -36,12 +40,15 @@ def command(
     repository: str | None,
     identity: Path,
     replace: Path | None,
+    manifest_sha256: str | None,
+    parts: Path | None,
     is_sure: bool,
     is_dry: bool,
 ) -> None:
     """Restore DATASET: decrypted aside, checked against what was backed up, and only then given its name.
 
-    Shows its plan first. Whatever fails leaves everything as it was.
+    Shows its plan first. Whatever fails leaves everything as it was. The manifest has to be the one that was recorded
+    when the backup was made.
 
     \b
     Examples:
@@ -57,6 +64,7 @@ def command(
         steps = restoring.plan(listed, target)
         manifest = listed.manifest
         assert manifest is not None, "the plan has looked"
+        check_recorded(listed, recorded_manifest(desk, dataset=dataset, backup=listed.backup, given=manifest_sha256))
         if is_dry:
             planned = {"backup": listed.backup, "repository": name, "plan": steps}
             return desk.output.answer(planned, "\n".join(_plan_lines(listed, name, steps)))
@@ -75,8 +83,11 @@ def command(
             doing.recorded("backup", "restore", resource=dataset, data=data) as record,
             counting("bytes", total=manifest.stored_bytes) as moved,
         ):
-            one = restoring.Restore(opened, manifest, target, identities, moved, restored)
+            kept = FetchedParts(opened, manifest, parts) if parts else None
+            one = restoring.Restore(kept or opened, manifest, target, identities, moved, restored)
             one.carry_out(steps, record=record)
+            if kept is not None:
+                kept.remove()
     document: dict[str, object] = {"dataset": dataset, "consistent_at": manifest.consistent_at, "restored": restored}
     return desk.output.answer(document, _text(dataset, listed, restored))
 

@@ -1,20 +1,28 @@
 """The two manifests and the sealed stream: what is written is read, and what is damaged is said to be."""
 
 import io
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import msgspec
+import pyrage
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError
 from atp.ops.backups.format import contents
+from atp.ops.backups.format.ahead import GoneError, ahead
 from atp.ops.backups.format.contents import ContentsReader, Entry, Head, Tail, encode_line, path_bytes, path_text
 from atp.ops.backups.format.manifest import Manifest, Part, encode_manifest, how_to_restore, parse_manifest
 from atp.ops.backups.format.seal import draw_identity, parse_identities, parse_recipients, seal, unsealed
 from tests.ops.backups.world import IDENTITIES, PRIVATE, RECIPIENT
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BACKUP = "20260101T000000Z-0123456789ab"
@@ -106,6 +114,53 @@ def test_whoever_stops_reading_gets_his_own_error() -> None:
         unsealed(iter([whole]), identities=IDENTITIES) as plain,
     ):
         plain.read(1)
+
+
+def test_what_stands_behind_the_end_is_never_passed_over() -> None:
+    for behind in (b"x", sealed(b"more")):
+        with pytest.raises(TamperedError, match=r"behind its end|could not decrypt"):
+            opened(sealed(b"letters") + behind)
+    twice = zstd.compress(b"one") + zstd.compress(b"two")
+    made = pyrage.encrypt(twice, parse_recipients([RECIPIENT]))
+    with pytest.raises(TamperedError, match="behind its end"):
+        opened(made)
+
+
+def test_a_stream_is_made_ahead_and_no_further_than_that_when_nobody_wants_it() -> None:
+    drawn = list[int]()
+
+    def make(put: Callable[[bytes], None]) -> None:
+        for number in range(1_000):
+            drawn.append(number)
+            put(b"%d" % number)
+
+    with ahead(make, name="test") as chunks:
+        assert [next(chunks) for _ in range(3)] == [b"0", b"1", b"2"]
+    assert 3 <= len(drawn) < 30
+
+
+def test_a_maker_that_goes_on_though_nobody_wants_it_is_refused_each_time() -> None:
+    refused = list[int]()
+
+    def make(put: Callable[[bytes], None]) -> None:
+        for number in range(100):
+            try:
+                put(b"x")
+            except GoneError:
+                refused.append(number)
+
+    with ahead(make, name="test") as chunks:
+        next(chunks)
+    assert len(refused) > 50
+
+
+def test_what_the_maker_raised_is_not_lost_when_the_reader_left_before() -> None:
+    def make(put: Callable[[bytes], None]) -> None:
+        put(b"x")
+        raise TamperedError("could not go on")
+
+    with pytest.raises(TamperedError, match="go on"), ahead(make, name="test") as chunks:
+        next(chunks)
 
 
 @pytest.mark.parametrize("text", ["", "age1xyz", "AGE-SECRET-KEY-1", "ssh-ed25519 x"])

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from hashlib import sha256
 from types import TracebackType
-from typing import Literal
+from typing import Literal, Protocol
 
 from atp.errors import MissingError, TamperedError, TooLargeError
 from atp.limits import BACKUP_MANIFEST_BYTES_MAX, BACKUP_PART_BYTES_MAX, BACKUP_PARTS_MAX
@@ -13,6 +13,13 @@ from atp.ops.backups.format.manifest import MANIFEST, Manifest, Part, backup_pre
 from atp.ports.repository import Repository, Sink
 
 Moved = Callable[[int], object]
+
+
+class Source(Protocol):
+    """What parts are read from: a Repository, or what stands before one."""
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """See Repository."""
 
 
 class Parts:
@@ -76,7 +83,7 @@ class Parts:
         self._sink = None
 
 
-def read_parts(repository: Repository, manifest: Manifest, parts: Sequence[Part], *, moved: Moved) -> Iterator[bytes]:
+def read_parts(repository: Source, manifest: Manifest, parts: Sequence[Part], *, moved: Moved) -> Iterator[bytes]:
     """The bytes of some parts in order. MissingError or TamperedError names the part that is not as the manifest says.
 
     What was yielded of a part before that is not to be believed.
@@ -103,7 +110,7 @@ def read_parts(repository: Repository, manifest: Manifest, parts: Sequence[Part]
             )
 
 
-def check_parts(repository: Repository, manifest: Manifest, parts: Sequence[Part], *, moved: Moved) -> None:
+def check_parts(repository: Source, manifest: Manifest, parts: Sequence[Part], *, moved: Moved) -> None:
     """Read parts for their errors alone."""
     for _ in read_parts(repository, manifest, parts, moved=moved):
         pass

@@ -33,6 +33,11 @@ def decide(listed: Sequence[Listed], *, retention: timedelta | None, now: dateti
     return [_decide(one, last=last, retention=retention, now=now) for one in listed]
 
 
+def extensions(listed: Sequence[Listed], *, retention: timedelta | None, now: datetime) -> list[Decision]:
+    """Of all decisions only those that keep the last good one longer. Pure."""
+    return [one for one in decide(listed, retention=retention, now=now) if one.do == "extend"]
+
+
 def _decide(one: Listed, *, last: Listed | None, retention: timedelta | None, now: datetime) -> Decision:
     if last is None:
         return Decision(one.backup, "keep", "no backup is good: nothing is removed")

@@ -13,7 +13,7 @@ from pathlib import Path
 from atp.durable import sync_directory, sync_file_system
 from atp.errors import AtpError, ConflictError, InvalidError, RefusedError, TamperedError, UnavailableError
 from atp.ops.backups.act.listing import Listed
-from atp.ops.backups.act.parts import Moved, read_parts
+from atp.ops.backups.act.parts import Moved, Source, read_parts
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.act.verifying import check_head, diagnosed
 from atp.ops.backups.act.workplace import held, remove_tree
@@ -23,7 +23,6 @@ from atp.ops.backups.format.database import check_database
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
 from atp.ops.backups.format.unpacking import unpack
-from atp.ports.repository import Repository
 
 _DATA = "data"
 _SIBLINGS = ("-wal", "-shm", "-journal")
@@ -94,7 +93,7 @@ def aside_of(place: Path) -> Path:
 class Restore:
     """One restore: the steps of `plan` as methods. `moved` gets bytes."""
 
-    repository: Repository
+    repository: Source
     manifest: Manifest
     target: Target
     identities: Sequence[Identity]

@@ -25,8 +25,9 @@ def ahead(make: Callable[[Put], None], *, name: str) -> Iterator[Iterator[bytes]
     is_gone = threading.Event()
 
     def put(chunk: bytes) -> None:
-        room.acquire()
-        if is_gone.is_set():
+        if not is_gone.is_set():
+            room.acquire()
+        if is_gone.is_set():  # since before, or since it was waited for
             raise GoneError
         ready.put(chunk)
 
