@@ -1,9 +1,12 @@
 """The two manifests and the sealed stream: what is written is read, and what is damaged is said to be."""
 
 import io
+import os
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import BufferedReader, FileIO
 
 import msgspec
 import pyrage
@@ -11,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError
+from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError, UnavailableError
 from atp.ops.backups.format import contents
-from atp.ops.backups.format.ahead import GoneError, ahead
+from atp.ops.backups.format.beside import beside, write_all
 from atp.ops.backups.format.contents import ContentsReader, Entry, Head, Tail, encode_line, path_bytes, path_text
 from atp.ops.backups.format.manifest import Manifest, Part, encode_manifest, how_to_restore, parse_manifest
 from atp.ops.backups.format.seal import draw_identity, parse_identities, parse_recipients, seal, unsealed
@@ -126,41 +129,45 @@ def test_what_stands_behind_the_end_is_never_passed_over() -> None:
         opened(made)
 
 
-def test_a_stream_is_made_ahead_and_no_further_than_that_when_nobody_wants_it() -> None:
+def test_a_stream_is_drawn_a_pipe_ahead_and_no_further_when_nobody_wants_it() -> None:
     drawn = list[int]()
 
-    def make(put: Callable[[bytes], None]) -> None:
-        for number in range(1_000):
+    def chunks() -> Iterator[bytes]:
+        for number in range(10_000):
             drawn.append(number)
-            put(b"%d" % number)
+            yield bytes(1 << 16)
 
-    with ahead(make, name="test") as chunks:
-        assert [next(chunks) for _ in range(3)] == [b"0", b"1", b"2"]
-    assert 3 <= len(drawn) < 30
-
-
-def test_a_maker_that_goes_on_though_nobody_wants_it_is_refused_each_time() -> None:
-    refused = list[int]()
-
-    def make(put: Callable[[bytes], None]) -> None:
-        for number in range(100):
-            try:
-                put(b"x")
-            except GoneError:
-                refused.append(number)
-
-    with ahead(make, name="test") as chunks:
-        next(chunks)
-    assert len(refused) > 50
+    with beside(copy, chunks(), what="copy") as worked:
+        assert worked.read(3) == bytes(3)
+    assert 1 <= len(drawn) < 100
+    with pytest.raises(ChildProcessError):  # none is left
+        os.waitpid(-1, os.WNOHANG)
 
 
-def test_what_the_maker_raised_is_not_lost_when_the_reader_left_before() -> None:
-    def make(put: Callable[[bytes], None]) -> None:
-        put(b"x")
-        raise TamperedError("could not go on")
+def copy(source: BufferedReader, target: FileIO) -> None:
+    while data := source.read1(1 << 16):
+        write_all(target, data)
 
-    with pytest.raises(TamperedError, match="go on"), ahead(make, name="test") as chunks:
-        next(chunks)
+
+def test_a_process_that_is_killed_or_fails_is_told_where_the_stream_ends() -> None:
+    def killed(source: BufferedReader, target: FileIO) -> None:
+        target.write(source.read(2))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def failing(source: BufferedReader, target: FileIO) -> None:
+        raise ZeroDivisionError("by zero")
+
+    with pytest.raises(UnavailableError, match="copy: it was killed"), beside(killed, [b"xyz"], what="copy") as worked:
+        assert worked.read(2) == b"xy"
+        worked.read(1)
+    with pytest.raises(UnavailableError, match="copy: ZeroDivisionError"), beside(failing, [], what="copy") as worked:
+        worked.read(1)
+
+
+def test_two_streams_at_once_end_by_themselves() -> None:
+    with beside(copy, [b"one"], what="copy") as one, beside(copy, [b"two"], what="copy") as two:
+        assert one.read(10) == b"one"
+        assert two.read(10) == b"two"
 
 
 @pytest.mark.parametrize("text", ["", "age1xyz", "AGE-SECRET-KEY-1", "ssh-ed25519 x"])

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from io import BufferedReader, FileIO
 from typing import Any, NoReturn, TypeAlias
 
 import pyrage
 
 from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError
-from atp.ops.backups.format.ahead import GoneError, Put, ahead
+from atp.ops.backups.format.beside import beside, write_all
 from atp.ops.backups.format.stream import Plain
 from atp.ports.repository import Sink
 
@@ -58,24 +59,19 @@ def draw_identity() -> tuple[str, str]:
 def seal(chunks: Iterable[bytes], *, recipients: Sequence[Recipient], into: Sink) -> None:
     """Compress and encrypt a stream, in bounded memory. What `chunks` or `into` raise goes through.
 
-    `chunks` is drawn by another thread, a few ahead.
+    `chunks` is drawn by another thread, a little ahead.
     """
 
-    def draw(put: Put) -> None:
-        for chunk in chunks:
-            put(chunk)
+    def close(source: BufferedReader, target: FileIO) -> None:
+        pieces = iter(lambda: source.read1(_CHUNK_BYTES), b"")
+        sink = _Target(target)
+        pyrage.encrypt_io(_Source(_compressed(pieces)), sink, list(recipients))
+        if sink.fault is not None:
+            raise sink.fault
 
-    with ahead(draw, name="pack") as drawn:
-        source, target = _Source(_compressed(drawn)), _Target(into)
-        try:
-            pyrage.encrypt_io(source, target, list(recipients))
-        except Exception as error:
-            # One that came between two lines of ours: pyrage keeps its name alone.
-            if str(error).startswith(KeyboardInterrupt.__name__):
-                raise KeyboardInterrupt from None
-            raise source.fault or target.fault or error from None
-        if target.fault is not None:  # pyrage writes its last buffer when it is dropped, and forgets what that raised
-            raise target.fault
+    with beside(close, chunks, what="encrypt the backup") as sealed:
+        while data := sealed.read(_CHUNK_BYTES):
+            into.write(data)
 
 
 @contextmanager
@@ -84,23 +80,22 @@ def unsealed(chunks: Iterator[bytes], *, identities: Sequence[Identity]) -> Iter
 
     UnauthorizedError when no identity fits, TamperedError when it is damaged; what `chunks` raises goes through. All of
     that may come after bytes that were right until then, and from the end of the block. `chunks` is drawn by another
-    thread, which decrypts and decompresses.
+    thread.
     """
 
-    def open_(put: Put) -> None:
-        source, target = _Source(chunks), _Decompressing(put)
+    def open_(source: BufferedReader, target: FileIO) -> None:
+        plain = _Decompressing(target)
         try:
-            pyrage.decrypt_io(source, target, list(identities))
-        except BaseException as error:
-            _raise_cause(source.fault or target.fault or error)
-        if target.fault is not None:
-            _raise_cause(target.fault)
-        target.check_end()
+            pyrage.decrypt_io(source, plain, list(identities))
+        except Exception as error:
+            _raise_cause(plain.fault or error)
+        if plain.fault is not None:
+            _raise_cause(plain.fault)
+        plain.check_end()
         if source.read(1):
             raise TamperedError(_BEHIND)
 
-    with ahead(open_, name="decrypt") as opened:
-        plain = _Plain(opened)
+    with beside(open_, chunks, what="decrypt the backup") as plain:
         yield plain
         if plain.read(1):
             raise TamperedError("could not read the backup: it holds more than it should")
@@ -113,7 +108,7 @@ def _raise_cause(cause: BaseException) -> NoReturn:
             "could not decrypt the backup: none of the keys in the identity file is one of its recipients",
             hint="its manifest names the recipients",
         ) from None
-    if isinstance(cause, AtpError | GoneError):
+    if isinstance(cause, AtpError):
         raise cause
     if isinstance(cause, pyrage.DecryptError | zstd.ZstdError) or "decrypt" in str(cause):
         raise TamperedError(_CUT_SHORT) from None
@@ -153,24 +148,19 @@ def _compressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class _Source:
-    """What age reads from. It turns whatever a stream raises into an error of its own: `fault` is what it was."""
+    """What age reads from."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._rest = memoryview(b"")
-        self.fault: BaseException | None = None
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; none at the end."""
-        try:
-            while not self._rest:
-                chunk = next(self._chunks, None)
-                if chunk is None:
-                    return b""
-                self._rest = memoryview(chunk)
-        except BaseException as error:
-            self.fault = error
-            raise
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = memoryview(chunk)
         taken, self._rest = self._rest[:size], self._rest[size:]
         return bytes(taken)
 
@@ -178,28 +168,28 @@ class _Source:
 class _Target:
     """What age writes to."""
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    def __init__(self, into: FileIO) -> None:
+        self._into = into
         self.fault: BaseException | None = None
 
     def write(self, data: bytes) -> int:
-        """Take all."""
+        """Take all. Age writes its last buffer when it is dropped, and forgets what that raised: `fault` does not."""
         try:
-            self._sink.write(data)
+            write_all(self._into, data)
         except BaseException as error:
             self.fault = error
             raise
         return len(data)
 
     def flush(self) -> None:
-        """Whoever gave the sink ends it."""
+        """Nothing is held back."""
 
 
 class _Decompressing:
-    """What age writes to when it decrypts: one frame of zstd, whose content is put on in chunks."""
+    """What age writes to when it decrypts: one frame of zstd, whose content is passed on in chunks."""
 
-    def __init__(self, put: Put) -> None:
-        self._put = put
+    def __init__(self, into: FileIO) -> None:
+        self._into = into
         self._packer = zstd.ZstdDecompressor()
         self.fault: BaseException | None = None
 
@@ -207,7 +197,7 @@ class _Decompressing:
         """Take all."""
         try:
             self._take(data)
-        except BaseException as error:
+        except BaseException as error:  # age turns it into one of its own
             self.fault = error
             raise
         return len(data)
@@ -226,33 +216,5 @@ class _Decompressing:
             if packer.eof:
                 raise TamperedError(_BEHIND)
             if plain := packer.decompress(data, _CHUNK_BYTES):
-                self._put(plain)
+                write_all(self._into, plain)
             data = packer.unused_data
-
-
-class _Plain:
-    """The plain stream out of its chunks."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._chunk = b""
-        self._at = 0
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; none at the end."""
-        if self._at == len(self._chunk):
-            self._chunk, self._at = next(self._chunks, b""), 0
-        taken = self._chunk[self._at : self._at + size]
-        self._at += len(taken)
-        return taken
-
-    def readline(self, size: int, /) -> bytes:
-        """At most `size` bytes, up to and with the next line feed."""
-        line = b""
-        while len(line) < size and not line.endswith(b"\n"):
-            end = self._chunk.find(b"\n", self._at) + 1 or len(self._chunk)
-            piece = self.read(min(size - len(line), max(1, end - self._at)))
-            if not piece:
-                break
-            line += piece
-        return line
