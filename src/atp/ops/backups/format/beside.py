@@ -4,6 +4,7 @@ Encryption and compression keep Python's interpreter lock or fight for it: besid
 thousands of small files they take three times as long as in a process of their own.
 """
 
+import fcntl
 import os
 import signal
 import threading
@@ -17,6 +18,7 @@ from atp.errors import AtpError, TamperedError, UnauthorizedError, UnavailableEr
 
 Work: TypeAlias = Callable[[BufferedReader, FileIO], None]
 _BUFFER_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 20
 _DONE = "done"
 _FIRST = 3  # the descriptor after standard input, output and error
 _ERRORS = {kind.__name__: kind for kind in (TamperedError, UnauthorizedError, UnavailableError)}
@@ -29,7 +31,7 @@ def beside(work: Work, chunks: Iterable[bytes], *, what: str) -> Iterator["Worke
     When the block ends, that process is ended. What `chunks` or `work` raise comes from `read`, where the stream ends.
     `work` may raise errors of this platform alone; all else is told as UnavailableError, "could not `what`".
     """
-    (taken, given), (made, making), (told, telling) = os.pipe(), os.pipe(), os.pipe()
+    (taken, given), (made, making), (told, telling) = _pipe(), _pipe(), os.pipe()
     with warnings.catch_warnings():
         # Other threads may hold locks that the child would wait for: it uses none but its own pipes, zstd and age.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -108,6 +110,14 @@ class Worked:
             return  # the other side ended, and says why
         except BaseException as error:  # told by the thread that reads
             self._faults.append(error)
+
+
+def _pipe() -> tuple[int, int]:
+    """With room for more than a chunk, so that the two sides wait for each other less often."""
+    ends = os.pipe()
+    with suppress(OSError):  # a user has only so much room in all pipes
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return ends
 
 
 def _reading(end: int) -> BufferedReader:
