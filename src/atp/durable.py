@@ -1,7 +1,10 @@
-"""What makes a name in a directory outlive a power cut; contents are synced by whoever writes them."""
+"""What makes names in a directory, or all of a file system, outlive a power cut; a file is synced by its writer."""
 
+import ctypes
 import os
 from pathlib import Path
+
+_SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # Linux has it, Python does not show it
 
 
 def sync_directory(directory: Path) -> None:
@@ -11,3 +14,17 @@ def sync_directory(directory: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def sync_file_system(place: Path) -> bool:
+    """Make all that was written to the file system of `place` durable, and to no other; False where the kernel has no
+    call for that. OSError when the disk fails."""
+    if _SYNCFS is None:
+        return False
+    file = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _SYNCFS(file):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(file)
+    return True

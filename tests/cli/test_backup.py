@@ -1,11 +1,13 @@
 """`atp backup` and `atp restore` from end to end: without a server, with one, and on a bucket with Object Lock."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -84,8 +86,10 @@ def test_the_exit_code_tells_the_truth(offline: Atp, here: Path) -> None:
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1
     part.write_bytes(data)
-    (one,) = offline.document("backup", "verify", backup, code=1)["backups"]
+    one, other = offline.document("backup", "verify", backup, code=1)["backups"]
     assert one["verdict"] == "fail" and "data.00000" in one["verified"]["faults"][0]
+    assert (other["repository"], other["verdict"]) == ("attic", "pass")
+    assert offline.document("backup", "verify", backup, "--from", "attic")["ok"]
     ran = offline("restore", "letters", "--to", "r", "--identity", "KEY.txt", "--yes")
     assert ran.code == 1 and "the bytes of its part data.00000 are not those that were stored" in ran.err
     part.unlink()
@@ -112,6 +116,58 @@ def test_a_restore_shows_its_plan_and_does_nothing_unless_it_is_told_to(offline:
     assert (here / "r/mine").exists()
     done = offline.document(*words, "--replace", "r", "--yes")
     assert (Path(done["restored"]["kept_as"][0]) / "mine").exists()
+
+
+def test_every_copy_is_verified_and_has_to_be_there(offline: Atp, here: Path) -> None:
+    backup = offline.document("backup", "run", "letters")["backup"]
+    ran = offline("backup", "verify", "letters")
+    told = [line.split(": ")[0] for line in ran.out.splitlines() if not line.startswith("  ")]
+    assert told == [f"letters {backup} in cellar", f"letters {backup} in attic"]
+    release(here)
+    shutil.rmtree(here / "attic/letters")
+    one, other = offline.document("backup", "verify", "letters", code=1)["backups"]
+    assert one["verdict"] == "pass"
+    assert other["verified"]["faults"] == ["the repository should have a copy of it, and has none"]
+
+
+def test_a_manifest_that_is_not_the_one_that_was_recorded_is_refused(offline: Atp, here: Path, tmp_path: Path) -> None:
+    made = offline.document("backup", "run", "letters")
+    restore = ("restore", "letters", "--to", "r", "--identity", "KEY.txt", "--yes")
+    ran = offline(*restore, "--dry-run")
+    assert ran.code == 0 and "held against" not in ran.err
+    release(here)
+    with (here / "cellar/letters" / made["backup"] / "manifest.json").open("ab") as file:
+        file.write(b"\n")
+    ran = offline(*restore)
+    assert ran.code == 1 and "its manifest is not the one that was recorded" in ran.err
+    one, other = offline.document("backup", "verify", "letters", code=1)["backups"]
+    assert one["verified"]["faults"] == ["its manifest is not the one that was recorded"]
+    assert other["verdict"] == "pass"
+    elsewhere = Atp({**offline.env, "ATP_STATE_DIR": str(tmp_path / "elsewhere")})
+    ran = elsewhere(*restore)
+    assert ran.code == 0 and "was not held against the operators' trail" in ran.err
+    given = ("--manifest-sha256", made["manifest_sha256"])
+    assert elsewhere(*restore[:3], "r2", *restore[4:], *given).code == 1
+    assert elsewhere(*restore[:3], "r2", *restore[4:], *given, "--from", "attic").code == 0
+
+
+def test_verify_extends_the_lock_of_the_last_good_backup_in_time(offline: Atp, here: Path) -> None:
+    offline.document("backup", "run", "letters")
+    offline.document("backup", "verify", "letters")
+    before = offline.document("backup", "list", "letters")["backups"][0]["keep_until"]
+    text = (here / "estate.yaml").read_text()
+    (here / "estate.yaml").write_text(text.replace("retention: 30d", "retention: 90d", 1))
+    offline.document("backup", "verify", "letters")
+    after = offline.document("backup", "list", "letters")["backups"][0]["keep_until"]
+    assert datetime.fromisoformat(after) - datetime.fromisoformat(before) > timedelta(days=59)
+
+
+def test_a_restore_that_keeps_its_parts_leaves_none_when_it_has_ended(offline: Atp, here: Path) -> None:
+    offline.document("backup", "run", "letters")
+    words = ("restore", "letters", "--to", "r", "--identity", "KEY.txt", "--yes", "--parts", "parts")
+    offline.document(*words)
+    assert portrait(here / "r") == portrait(here / "letters")
+    assert not (here / "parts").exists()
 
 
 def test_what_is_held_is_released_and_what_is_kept_is_not_pruned(offline: Atp) -> None:
@@ -147,6 +203,13 @@ def test_the_review_of_the_estate_counts_what_was_told_to_the_server(atp: Atp, h
         before = atp("estate", "check", "--json")
         atp.document("backup", "run", "letters")
         atp.document("backup", "verify", "letters")
+        restore = ("restore", "letters", "--to", "r", "--identity", "KEY.txt", "--yes")
+        plain = atp(*restore, "--dry-run")
+        assert plain.code == 0 and "held against" not in plain.err
+        release(here)
+        with next(here.glob("cellar/letters/*/manifest.json")).open("ab") as file:
+            file.write(b"\n")
+        assert atp(*restore).code == 1
         checked = atp("estate", "check", "--json").json
         assert before.code in (0, 1)
         found = {one["check"]: one for one in checked["findings"] if one["subject"] == "dataset letters"}

@@ -181,7 +181,7 @@ def test_a_drill_beside_the_living_server_is_green_and_measures_what_the_ledger_
     beats(atp, 3)
     send(server, range(300, 600))
     done = drilled(atp)
-    assert done["verdict"] == ("pass" if can_fence(here / "scratch") else "insufficient"), done
+    assert done["verdict"] == ("pass" if can_fence(here) else "insufficient"), done
     told = objectives(done)
     assert [told[name]["verdict"] for name in ("content", "rto", "rpo")] == ["pass", "pass", "pass"], done
     assert told["source"]["verdict"] == "insufficient" and "written to" in told["source"]["told"]

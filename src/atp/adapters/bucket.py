@@ -100,12 +100,18 @@ class BucketRepository:
             raise
 
     def read(self, name: str) -> Iterator[bytes]:
-        """See Repository."""
-        version = self._first(name)
-        with _told("read", name):
-            body = self._client.get_object(**self._at(name), VersionId=version)["Body"]
-            with body:
-                yield from body.iter_chunks(REPOSITORY_CHUNK_BYTES)
+        """See Repository. When the connection breaks in the middle, it goes on from there, as long as that helps."""
+        version, at, broke_at = self._first(name), 0, 0
+        while True:
+            try:
+                for chunk in self._read_from(at, name, version):
+                    at += len(chunk)
+                    yield chunk
+                return
+            except UnavailableError:
+                if at == broke_at:
+                    raise
+                broke_at = at
 
     def objects(self, prefix: str) -> Iterator[Kept]:
         """See Repository. 1,000 versions a request."""
@@ -175,6 +181,15 @@ class BucketRepository:
     def close(self) -> None:
         """See Repository."""
         self._client.close()
+
+    def _read_from(self, at: int, name: str, version: str) -> Iterator[bytes]:
+        rest = {"Range": f"bytes={at}-"} if at else {}
+        with _told("read", name):
+            answer = self._client.get_object(**self._at(name), VersionId=version, **rest)
+            if at and "ContentRange" not in answer:
+                raise UnavailableError(f"could not read {name!r}: it broke off, and the server knows no ranges")
+            with answer["Body"]:
+                yield from answer["Body"].iter_chunks(REPOSITORY_CHUNK_BYTES)
 
     def _at(self, name: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + name}

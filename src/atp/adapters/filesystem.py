@@ -1,7 +1,6 @@
 """Objects as files under one root directory: written aside, synced, then linked to their name."""
 
 import contextlib
-import ctypes
 import errno
 import os
 import secrets
@@ -9,12 +8,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from atp.durable import sync_directory
+from atp.durable import sync_directory, sync_file_system
 from atp.errors import AtpError, MissingError, TamperedError, UnavailableError
 from atp.ports.object_store import check_key
 
 _MANY = 4  # files in one call that are worth a sync of the whole file system
-_SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # Linux has it, Python does not show it
 _ASIDE = ".aside"  # unfinished files; no key can name it
 _ASIDE_SECONDS_MAX = 3_600  # an older file there was left by a crash; a younger one may be another process at work
 _HINTS = {
@@ -166,10 +164,7 @@ def _write(path: str, data: bytes) -> None:
 
 def _sync_files(paths: Sequence[str], *, root: Path) -> None:
     """Make the contents of files below `root` durable."""
-    if len(paths) >= _MANY and _SYNCFS is not None:
-        with _opened(root) as directory:
-            if _SYNCFS(directory):
-                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if len(paths) >= _MANY and sync_file_system(root):
         return
     for path in paths:
         with _opened(path) as file:

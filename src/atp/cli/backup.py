@@ -9,23 +9,23 @@ from pathlib import Path
 import click
 
 from atp.app.machine import machine_clock
-from atp.cli import follow
+from atp.cli import follow, verified
 from atp.cli.acting import Acting
-from atp.cli.output import Output, fields, safe, table
+from atp.cli.output import Output, fields, table
 from atp.cli.server import json_option
 from atp.cli.vault import Desk, answer_plan, at_desk, counting, day, dry_run_option, read_identities, size, tell
+from atp.cli.verified import Asked, Copy, verified_copies
 from atp.errors import ConflictError, ForbiddenError, MissingError
 from atp.limits import BACKUP_WARNINGS_MAX
 from atp.ops.backups.act import holding, making, pruning
 from atp.ops.backups.act.isolation import isolation_warnings
 from atp.ops.backups.act.kinds.choose import capture_of
-from atp.ops.backups.act.listing import Listed, find_backup, list_backups
-from atp.ops.backups.act.verifying import verify as verify_backup
-from atp.ops.backups.act.workplace import left_by_dead, workplace
+from atp.ops.backups.act.listing import Listed, list_backups
+from atp.ops.backups.act.workplace import left_by_dead, room_of, workplace
 from atp.ops.backups.declare import Declared
-from atp.ops.backups.evidence import Made, Verified, backup_done, backup_verified
+from atp.ops.backups.evidence import Made, backup_done
 from atp.ops.backups.format.seal import draw_identity
-from atp.ops.estate.evidence.proofs import BACKUP_DONE, BACKUP_VERIFIED
+from atp.ops.estate.evidence.proofs import BACKUP_DONE
 from atp.ports.repository import PROMISES, Repository
 
 _HEADS = ("dataset", "backup", "reaches to", "stored", "kept until", "state")
@@ -58,14 +58,15 @@ def run(desk: Desk, dataset: str, is_dry: bool) -> None:
     for name in (declared.repository, *declared.copies_in):
         for warning in isolation_warnings(desk.estate.datasets[dataset], desk.estate.repositories[name], name=name):
             desk.output.note(f"warning: {warning}")
+    room = room_of(dataset, Path(declared.source_words))
     if is_dry:
         with closing(desk.open(declared.repository)) as first:
-            observed = making.observe(first, dataset=dataset, dead=left_by_dead(dataset), now=machine_clock().now())
+            observed = making.observe(first, dataset=dataset, dead=left_by_dead(room), now=machine_clock().now())
             clock, folder = machine_clock(), Path(tempfile.gettempdir())
             capture = capture_of(declared, folder=folder, clock=clock, moved=lambda _: None, read=desk.address)
             answer_plan(desk.output, making.plan(declared, observed, capture))
         return
-    with desk.acting() as doing, workplace(dataset) as place, ExitStack() as stack:
+    with desk.acting() as doing, workplace(room) as place, ExitStack() as stack:
         names = (declared.repository, *declared.copies_in)
         repositories = {name: stack.enter_context(closing(desk.open(name))) for name in dict.fromkeys(names)}
         first = repositories[declared.repository]
@@ -129,54 +130,34 @@ def list_(desk: Desk, dataset: str | None, repository: str | None) -> None:
 
 @command.command()
 @click.argument("subject", metavar="[DATASET|ID]", required=False)
-@from_option
+@click.option("--from", "repository", help="Only the copy in this repository.  [default: all that should have one]")
 @click.option("--identity", type=click.Path(path_type=Path), help="Private key: decrypt, and check every file.")
-@click.option("--manifest-sha256", help="What the operators' trail remembers of the manifest.")
+@click.option("--manifest-sha256", help="Digest of the manifest.  [default: what the operators' trail remembers]")
 @at_desk
 def verify(
     desk: Desk, subject: str | None, repository: str | None, identity: Path | None, manifest_sha256: str | None
 ) -> int:
     """Read a backup back whole: the one with this ID, else the newest of DATASET, else the newest of each.
 
-    Sizes, digests and locks are checked without the key; with --identity every file too. The lock of the repository is
-    tried with a small object that must not be removable. Exit code 1 when anything is wrong.
+    Every repository that should have a copy is read. Sizes, digests and locks are checked without the key; with
+    --identity every file too. The manifest has to be the one that was recorded when the backup was made. The lock of
+    each repository is tried with a small object that must not be removable, and that of the last good backup is
+    extended while half of its retention is left. Exit code 1 when anything is wrong.
 
     \b
     Examples:
       atp backup verify letters
       atp backup verify letters --identity KEY.txt
     """
-    identities, found = read_identities(identity, desk.output), list[tuple[str, Verified]]()
+    asked, found = Asked(read_identities(identity, desk.output), manifest_sha256), list[Copy]()
     for dataset, backup in _subjects(desk, subject, repository):
-        name = repository or desk.declared(dataset).repository
-        with desk.acting() as doing, closing(desk.open(name)) as opened:
-            listed = find_backup(opened, dataset=dataset, backup=backup)
-            data = {"backup": listed.backup, "repository": name}
-            with doing.recorded("backup", "verify", resource=dataset, data=data) as record:
-                record.intend("read")
-                with counting("bytes", total=listed.manifest.stored_bytes if listed.manifest else 0) as moved:
-                    one = verify_backup(
-                        opened, listed, identities=identities, expected_sha256=manifest_sha256, moved=moved
-                    )
-                one.is_immutable = not _challenged(opened, one)
-                record.outcome("read", {"faults": len(one.faults)})
-            tell(doing, BACKUP_VERIFIED, backup_verified(one, repository=name), dataset=dataset)
-        found.append((dataset, one))
+        found += verified_copies(desk, dataset, backup, only=repository, asked=asked)
     if not found:
         raise MissingError("could not verify: no dataset declares a backup", hint="atp estate schema --example")
-    document = {"ok": not any(one.faults for _, one in found), "backups": [_verified(*each) for each in found]}
-    desk.output.answer(document, "\n".join(_verified_text(dataset, one) for dataset, one in found))
-    return _FAILED if any(one.faults for _, one in found) else 0
-
-
-def _challenged(opened: Repository, one: Verified) -> bool:
-    """Whether the lock could be broken; where nothing is promised that is no fault, and said."""
-    broken = opened.challenge()
-    if opened.lock == "none":
-        one.warnings.append(PROMISES["none"])
-    else:
-        one.faults += [f"the lock of the repository does not hold: {what}" for what in broken]
-    return bool(broken)
+    is_good = not any(one.verified.faults for one in found)
+    answer = {"ok": is_good, "backups": [verified.document(one) for one in found]}
+    desk.output.answer(answer, "\n".join(verified.text(one) for one in found))
+    return 0 if is_good else _FAILED
 
 
 def _subjects(desk: Desk, subject: str | None, repository: str | None) -> list[tuple[str, str | None]]:
@@ -211,7 +192,9 @@ def prune(desk: Desk, dataset: str | None, repository: str | None, is_dry: bool)
         for store in (repository,) if repository else (declared.repository, *declared.copies_in):
             with desk.acting() as doing, closing(desk.open(store)) as opened:
                 listed = list_backups(opened, dataset=name)
-                decisions = pruning.decide(listed, retention=declared.retention, now=doing.clock.now())
+                now = doing.clock.now()
+                decisions = pruning.decide(listed, retention=declared.retention, now=now)
+                decisions += pruning.decide_following(opened, listed, decisions, dataset=name, now=now)
                 if not is_dry and pruning.plan(decisions):
                     data = {"repository": store, "plan": [step.what for step in pruning.plan(decisions)]}
                     with doing.recorded("backup", "prune", resource=name, data=data) as record:
@@ -363,16 +346,3 @@ def _listed_row(dataset: str, one: Listed) -> tuple[str, ...]:
     state = [*one.faults, *one.hidden, *(["held"] if one.is_held else [])] or ["good"]
     stored = size(one.manifest.stored_bytes) if one.manifest else ""
     return dataset, one.backup, day(_reaches_to(one)), stored, day(one.keep_until), "; ".join(state)
-
-
-def _verified(dataset: str, one: Verified) -> dict[str, object]:
-    return {"dataset": dataset, "verdict": "fail" if one.faults else "pass", "verified": one}
-
-
-def _verified_text(dataset: str, one: Verified) -> str:
-    how = f"{one.entries:,} entries decrypted and compared" if one.entries is not None else "digests compared"
-    if one.following is not None:
-        how += f", {one.following:,} segments of the log that follows"
-    lines = [f"{dataset} {one.backup}: {'FAILED' if one.faults else 'good'}, {size(one.stored_bytes)} read, {how}"]
-    lines += [f"  fault: {safe(fault)}" for fault in one.faults]
-    return "\n".join([*lines, *(f"  warning: {safe(warning)}" for warning in one.warnings)])

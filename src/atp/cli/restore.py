@@ -9,12 +9,14 @@ import click
 
 from atp.cli.files import read_given
 from atp.cli.output import fields, safe
+from atp.cli.recorded import recorded_manifest
 from atp.cli.vault import Desk, at_desk, counting, day, instant, read_identities, size
 from atp.errors import RefusedError
 from atp.ops.backups.act import restoring
+from atp.ops.backups.act.fetching import FetchedParts
 from atp.ops.backups.act.kinds.choose import arrival_of
 from atp.ops.backups.act.kinds.shape import Occasion
-from atp.ops.backups.act.listing import Listed, find_backup
+from atp.ops.backups.act.listing import Listed, check_recorded, find_backup
 from atp.ops.backups.act.step import Step
 from atp.verify.remember import default_memory
 from atp.verify.source import NOTE_FILE_BYTES_MAX
@@ -34,6 +36,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--reason", default="", help="Why, in a few words; the logs of a trail will say so for ever.")
 @click.option("--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="File with the private key.")
 @click.option("--replace", type=_PATH, help="Name what stands at the place; it is moved away, never removed.")
+@click.option("--manifest-sha256", help="Digest of the manifest.  [default: what the operators' trail remembers]")
+@click.option("--parts", type=_PATH, help="Keep what is fetched here until the end: a restore that is cut off goes on.")
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask after showing the plan.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan, and do nothing.")
 @at_desk
@@ -48,13 +52,16 @@ def command(
     reason: str,
     identity: Path,
     replace: Path | None,
+    manifest_sha256: str | None,
+    parts: Path | None,
     is_sure: bool,
     is_dry: bool,
 ) -> None:
     """Restore DATASET: decrypted aside, checked against what was backed up, and only then given its name.
 
-    Shows its plan first. Whatever fails leaves everything as it was. A trail is verified in its place, and held against
-    what this machine verified of its logs before and each --known FILE; served, its logs go on under new origins.
+    Shows its plan first. Whatever fails leaves everything as it was. The manifest has to be the one that was recorded
+    when the backup was made. A trail is verified in its place, and held against what this machine verified of its logs
+    before and each --known FILE; served, its logs go on under new origins.
 
     \b
     Examples:
@@ -67,6 +74,7 @@ def command(
     with closing(desk.open(name)) as opened, desk.acting() as doing:
         listed = find_backup(opened, dataset=dataset, backup=backup, at=instant(at))
         manifest = restoring.check_whole(listed)
+        check_recorded(listed, recorded_manifest(desk, dataset=dataset, backup=listed.backup, given=manifest_sha256))
         target = restoring.observe_target(place, kind=manifest.kind, replace=replace)
         occasion = Occasion(doing.by.id, doing.clock.now(), reason, default_memory(), known)
         arrival = arrival_of(manifest, repository=opened, identities=identities, at=instant(at), occasion=occasion)
@@ -89,8 +97,11 @@ def command(
             doing.recorded("backup", "restore", resource=dataset, data=data) as record,
             counting("bytes", total=manifest.stored_bytes) as moved,
         ):
-            one = restoring.Restore(opened, manifest, target, arrival, identities, moved, restored)
+            kept = FetchedParts(opened, manifest, parts) if parts else None
+            one = restoring.Restore(kept or opened, manifest, target, arrival, identities, moved, restored)
             one.carry_out(steps, record=record)
+            if kept is not None:
+                kept.remove()
     document: dict[str, object] = {"dataset": dataset, "consistent_at": arrival.reaches_to, "restored": restored}
     return desk.output.answer(document, _text(dataset, listed, restored, arrival.reaches_to))
 

@@ -24,3 +24,11 @@ def shelf(world: World) -> Iterator[Path]:
     world.repository = DirectoryRepository(root, clock=world.clock)
     yield root
     release(root)
+
+
+@pytest.fixture
+def stored(world: World, shelf: Path) -> Iterator[Path]:
+    """The folder of a backup of three parts and more, open for harm."""
+    made = world.back_up(part_bytes_max=800_000)
+    release(shelf)
+    yield shelf / "letters" / made.backup

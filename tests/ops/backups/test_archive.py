@@ -11,13 +11,15 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atp.errors import AtpError, TamperedError
+from atp.ops.backups.format.archive import END, ArchiveReader, header
 from atp.ops.backups.format.checking import check_tree
-from atp.ops.backups.format.contents import Entry
+from atp.ops.backups.format.contents import Entry, path_bytes, path_text
 from atp.ops.backups.format.tree import Packed, pack
 from atp.ops.backups.format.unpacking import unpack
 from tests.ops.backups.world import nothing, portrait, small_tree
@@ -86,6 +88,41 @@ def test_tar_restores_the_same(tmp_path: Path) -> None:
     command = ["tar", "--extract", "--preserve-permissions", "--numeric-owner", "--xattrs", "--xattrs-include=*"]
     subprocess.run([*command, "-C", into], input=data, check=True, capture_output=True)
     assert portrait(into) == portrait(source)
+
+
+ENTRIES = st.builds(
+    Entry,
+    path=st.lists(NAMES, min_size=1, max_size=5).map(lambda names: path_text(b"/".join(names))),
+    kind=st.sampled_from(["file", "fifo"]),
+    mode=st.integers(0, 0o7777),
+    mtime_ns=st.integers(-(10**19), 10**19) | st.sampled_from([0, -1, 8**11 * 10**9 - 1, 8**11 * 10**9]),
+    uid=st.integers(0, 2**32 - 2) | st.sampled_from([8**7 - 1, 8**7]),
+    gid=st.integers(0, 2**32 - 2),
+)
+
+
+@given(ENTRIES, st.integers(0, 1 << 40), st.dictionaries(st.sampled_from(["user.a", "user.b"]), st.binary(max_size=99)))
+def test_a_header_means_the_same_to_another_reader(entry: Entry, size: int, xattrs: dict[str, bytes]) -> None:
+    entry = msgspec.structs.replace(entry, size_bytes=size if entry.kind == "file" else 0)
+    block = header(entry, xattrs)
+    with tarfile.open(fileobj=io.BytesIO(block + END), encoding="utf-8", errors="surrogateescape") as tar:
+        found = tar.firstmember
+    assert found is not None
+    assert os.fsencode(found.name) == path_bytes(entry.path).rstrip(b"/")
+    assert (found.mode, found.uid, found.gid, found.size) == (entry.mode, entry.uid, entry.gid, entry.size_bytes)
+    assert abs(found.mtime - entry.mtime_ns / 1e9) < 1e-5
+    told = {name.removeprefix("SCHILY.xattr."): os.fsencode(value) for name, value in found.pax_headers.items()}
+    assert {name: told[name] for name in xattrs} == xattrs
+    ours = next(ArchiveReader(io.BytesIO(block + bytes(1 << 16))).members())
+    assert (ours.path, ours.mtime_ns, ours.size_bytes, ours.xattrs, ours.uid, ours.gid, ours.mode) == (
+        path_bytes(entry.path),
+        entry.mtime_ns,
+        entry.size_bytes,
+        xattrs,
+        entry.uid,
+        entry.gid,
+        entry.mode,
+    )
 
 
 @pytest.mark.slow
@@ -205,6 +242,6 @@ def test_bytes_that_were_changed_never_escape(data: st.DataObject) -> None:
 
 def test_an_extended_header_that_is_huge_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("x")
-    info.type, info.size = tarfile.XHDTYPE, 1 << 40
+    info.type, info.size = tarfile.XHDTYPE, 8**11 - 1
     with pytest.raises(TamperedError, match="extended header has"):
-        unpack(io.BytesIO(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)), tmp_path, moved=nothing)
+        unpack(io.BytesIO(info.tobuf(tarfile.USTAR_FORMAT) + bytes(1024)), tmp_path, moved=nothing)

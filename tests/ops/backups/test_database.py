@@ -86,20 +86,18 @@ def is_sound(path: Path) -> bool:
 def test_a_copy_under_writes_is_always_sound_and_a_copy_of_the_file_is_not(
     tmp_path: Path, count: Callable[..., int], mode: str
 ) -> None:
-    path, corrupt, turns = filled(tmp_path / "live.db", rows=3_000, mode=mode), 0, count(bounded=8, soak=100)
+    path, turns = filled(tmp_path / "live.db", rows=3_000, mode=mode), count(bounded=8, soak=100)
     with written_to(path) as acknowledged:
         for turn in range(turns):
             before = acknowledged()
             copied = copy_database(path, tmp_path / f"{turn}.db", began=lambda: None, moved=nothing)
             check_ledger(tmp_path / f"{turn}.db", at_least=before)
             assert copied.database.tables["total"] == 1
-            naive = tmp_path / f"naive-{turn}.db"
-            shutil.copyfile(path, naive)
-            corrupt += not is_sound(naive)
-            for left in (naive, tmp_path / f"{turn}.db"):
-                left.unlink()
-    if mode == "WAL":
-        assert corrupt >= 1, "the trap did not close: the copies of the file were all sound"
+            (tmp_path / f"{turn}.db").unlink()
+        if mode == "WAL":
+            assert any(not is_sound(shutil.copyfile(path, tmp_path / f"naive-{n}.db")) for n in range(50 * turns)), (
+                "the trap did not close: the copies of the file were all sound"
+            )
 
 
 @pytest.mark.slow

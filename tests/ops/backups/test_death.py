@@ -11,7 +11,7 @@ import pytest
 from atp.errors import ConflictError
 from atp.ops.backups.act import making
 from atp.ops.backups.act.listing import list_backups
-from atp.ops.backups.act.workplace import workplace
+from atp.ops.backups.act.workplace import room_of, workplace
 from tests.ops.backups.test_database import filled
 from tests.ops.backups.world import World, portrait
 from tests.tidy.sources import ROOT
@@ -93,6 +93,13 @@ def test_two_runs_of_one_dataset_are_not_at_it_at_once(tmp_path: Path) -> None:
         pass
     with workplace("letters", below=tmp_path) as place:
         assert place.dead is None
+
+
+def test_datasets_of_one_name_and_different_sources_have_rooms_of_their_own(tmp_path: Path) -> None:
+    one, other = room_of("letters", tmp_path / "one"), room_of("letters", tmp_path / "other")
+    with workplace(one, below=tmp_path) as first, workplace(other, below=tmp_path) as second:
+        assert first.folder != second.folder
+    assert room_of("letters", tmp_path / "other/../one") == one
 
 
 def test_what_others_left_is_removed_when_it_is_old_and_never_before(world: World) -> None:

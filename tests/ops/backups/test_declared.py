@@ -70,12 +70,13 @@ def test_a_backup_that_failed_counts_as_failed_and_tells_no_secret(world: World)
 
 @pytest.mark.parametrize("faults", [[], ["its part data.00000 is missing"]])
 def test_what_was_read_back_counts_in_the_review(world: World, faults: list[str]) -> None:
-    found = Verified("b", faults=faults, is_read_back=not faults, is_immutable=True)
+    found = Verified("b", faults=faults, is_read_back=not faults, is_immutable=True, is_isolated=False)
     facts = [told(world, BACKUP_VERIFIED, backup_verified(found, repository="vault"))]
     proofs = fold(facts, now=world.clock.now()).of("letters")
     assert (proofs.read_back_at is None) == bool(faults)
     assert (proofs.failed_read_back_at is None) == (not faults)
     assert proofs.immutable == {"vault": True}
+    assert proofs.isolated == {"vault": False}
 
 
 def test_copies_on_the_ground_of_their_source_are_warned_of(tmp_path: Path) -> None:

@@ -1,20 +1,31 @@
 """The two manifests and the sealed stream: what is written is read, and what is damaged is said to be."""
 
 import io
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import BufferedReader, FileIO
 
 import msgspec
+import pyrage
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError
+from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError, UnavailableError
 from atp.ops.backups.format import contents
+from atp.ops.backups.format.beside import beside, write_all
 from atp.ops.backups.format.contents import ContentsReader, Entry, Head, Tail, encode_line, path_bytes, path_text
 from atp.ops.backups.format.manifest import Manifest, Part, encode_manifest, how_to_restore, parse_manifest
 from atp.ops.backups.format.seal import draw_identity, parse_identities, parse_recipients, seal, unsealed
 from tests.ops.backups.world import IDENTITIES, PRIVATE, RECIPIENT
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BACKUP = "20260101T000000Z-0123456789ab"
@@ -106,6 +117,57 @@ def test_whoever_stops_reading_gets_his_own_error() -> None:
         unsealed(iter([whole]), identities=IDENTITIES) as plain,
     ):
         plain.read(1)
+
+
+def test_what_stands_behind_the_end_is_never_passed_over() -> None:
+    for behind in (b"x", sealed(b"more")):
+        with pytest.raises(TamperedError, match=r"behind its end|could not decrypt"):
+            opened(sealed(b"letters") + behind)
+    twice = zstd.compress(b"one") + zstd.compress(b"two")
+    made = pyrage.encrypt(twice, parse_recipients([RECIPIENT]))
+    with pytest.raises(TamperedError, match="behind its end"):
+        opened(made)
+
+
+def test_a_stream_is_drawn_a_pipe_ahead_and_no_further_when_nobody_wants_it() -> None:
+    drawn = list[int]()
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(10_000):
+            drawn.append(number)
+            yield bytes(1 << 16)
+
+    with beside(copy, chunks(), what="copy") as worked:
+        assert worked.read(3) == bytes(3)
+    assert 1 <= len(drawn) < 100
+    with pytest.raises(ChildProcessError):  # none is left
+        os.waitpid(-1, os.WNOHANG)
+
+
+def copy(source: BufferedReader, target: FileIO) -> None:
+    while data := source.read1(1 << 16):
+        write_all(target, data)
+
+
+def test_a_process_that_is_killed_or_fails_is_told_where_the_stream_ends() -> None:
+    def killed(source: BufferedReader, target: FileIO) -> None:
+        target.write(source.read(2))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def failing(source: BufferedReader, target: FileIO) -> None:
+        raise ZeroDivisionError("by zero")
+
+    with pytest.raises(UnavailableError, match="copy: it was killed"), beside(killed, [b"xyz"], what="copy") as worked:
+        assert worked.read(2) == b"xy"
+        worked.read(1)
+    with pytest.raises(UnavailableError, match="copy: ZeroDivisionError"), beside(failing, [], what="copy") as worked:
+        worked.read(1)
+
+
+def test_two_streams_at_once_end_by_themselves() -> None:
+    with beside(copy, [b"one"], what="copy") as one, beside(copy, [b"two"], what="copy") as two:
+        assert one.read(10) == b"one"
+        assert two.read(10) == b"two"
 
 
 @pytest.mark.parametrize("text", ["", "age1xyz", "AGE-SECRET-KEY-1", "ssh-ed25519 x"])

@@ -62,6 +62,15 @@ def test_the_last_good_one_is_never_deleted_and_its_lock_is_extended_before_it_e
     assert prune(world) == [three[2]]
 
 
+def test_only_the_extension_is_done_when_only_that_is_asked_for(world: World, three: list[str]) -> None:
+    world.clock.advance(6 * DAY)
+    (longer,) = pruning.extensions(listed(world), retention=RETENTION, now=world.clock.now())
+    assert (longer.backup, longer.do) == (three[2], "extend")
+    pruning.prune(world.repository, listed(world), [longer], dataset="letters", record=world.record("verify"))
+    assert [one.backup for one in listed(world)] == three
+    assert pruning.extensions(listed(world), retention=RETENTION, now=world.clock.now()) == []
+
+
 def test_a_damaged_one_is_not_the_last_good_one(world: World, three: list[str]) -> None:
     world.clock.advance(1000 * DAY)
     world.repository.delete(f"letters/{three[2]}/data.00000")

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,14 +24,6 @@ from tests.contracts.machine import small_disk
 from tests.contracts.vaults import release
 from tests.ops.backups.test_database import filled
 from tests.ops.backups.world import IDENTITIES, World, inside, nothing, portrait
-
-
-@pytest.fixture
-def stored(world: World, shelf: Path) -> Iterator[Path]:
-    """The folder of a backup of three parts and more, open for harm."""
-    made = world.back_up(part_bytes_max=800_000)
-    release(shelf)
-    yield shelf / "letters" / made.backup
 
 
 def flip(path: Path, at: int) -> None:

@@ -43,6 +43,7 @@ class Verified:
     warnings: list[str] = field(default_factory=list)
     is_read_back: bool = False
     is_immutable: bool | None = None
+    is_isolated: bool | None = None
 
 
 def backup_done(made: Made, *, repository: str, error: str = "") -> dict[str, Any]:
@@ -90,7 +91,8 @@ def backup_verified(found: Verified, *, repository: str) -> dict[str, Any]:
         "decrypted": found.entries is not None,
         "faults": [without_secrets(fault) for fault in found.faults],
     }
-    return data if found.is_immutable is None else {**data, "immutable": found.is_immutable}
+    tried = {"immutable": found.is_immutable, "isolated": found.is_isolated}
+    return data | {name: answer for name, answer in tried.items() if answer is not None}
 
 
 def event_of(action: str, data: dict[str, Any], *, dataset: str, by: Person, at: datetime, event_id: str) -> Event:

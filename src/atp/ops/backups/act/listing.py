@@ -1,6 +1,6 @@
 """What a repository has of a dataset: every backup with what can be said of it without reading its data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,8 +47,12 @@ def list_backups(repository: Repository, *, dataset: str) -> list[Listed]:
 def find_backup(
     repository: Repository, *, dataset: str, backup: str | None = None, at: datetime | None = None
 ) -> Listed:
-    """The backup of this id; else the newest good one, that holds nothing later than `at`. MissingError: none."""
-    listed = list_backups(repository, dataset=dataset)
+    """What `choose` finds in a repository."""
+    return choose(list_backups(repository, dataset=dataset), dataset=dataset, backup=backup, at=at)
+
+
+def choose(listed: Sequence[Listed], *, dataset: str, backup: str | None = None, at: datetime | None = None) -> Listed:
+    """The backup of this id; else the newest good one, that holds nothing later than `at`. MissingError: none. Pure."""
     if backup is not None:
         named = next((one for one in listed if one.backup == backup), None)
         if named is None:
@@ -61,6 +65,15 @@ def find_backup(
         when = f" from before {at:%Y-%m-%d %H:%M:%SZ}" if at else ""
         raise MissingError(f"could not find a good backup of {dataset}{when}", hint="atp backup list")
     return max(fitting, key=lambda one: one.manifest.consistent_at if one.manifest else begun_at(one.backup))
+
+
+def check_recorded(listed: Listed, expected_sha256: str | None) -> None:
+    """TamperedError when the manifest is not the one whose digest was recorded; nothing is known of None."""
+    if expected_sha256 is not None and listed.manifest_sha256 != expected_sha256:
+        raise TamperedError(
+            f"could not use backup {listed.backup}: its manifest is not the one that was recorded",
+            hint="use another backup, and find out who wrote there",
+        )
 
 
 def last_good(listed: list[Listed]) -> Listed | None:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from hashlib import sha256
 from types import TracebackType
-from typing import Literal
+from typing import Literal, Protocol
 
 from atp.errors import MissingError, TamperedError, TooLargeError
 from atp.limits import BACKUP_MANIFEST_BYTES_MAX, BACKUP_PART_BYTES_MAX, BACKUP_PARTS_MAX
@@ -13,6 +13,13 @@ from atp.ops.backups.format.manifest import MANIFEST, Manifest, Part, backup_pre
 from atp.ports.repository import Repository, Sink
 
 Moved = Callable[[int], object]
+
+
+class Source(Protocol):
+    """What parts are read from: a Repository, or what stands before one."""
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """See Repository."""
 
 
 class Parts:
@@ -41,14 +48,13 @@ class Parts:
 
     def write(self, data: bytes, /) -> None:
         """See Sink."""
-        view = memoryview(data)
-        while view:
+        while data:
             sink = self._sink or self._begin()
-            taken = bytes(view[: self._part_bytes_max - self._size])
+            room = self._part_bytes_max - self._size
+            taken, data = data[:room], data[room:]  # copies only what is cut
             sink.write(taken)
             self._digest.update(taken)
             self._size += len(taken)
-            view = view[len(taken) :]
             if self._size == self._part_bytes_max:
                 self._end()
 
@@ -77,7 +83,7 @@ class Parts:
         self._sink = None
 
 
-def read_parts(repository: Repository, manifest: Manifest, parts: Sequence[Part], *, moved: Moved) -> Iterator[bytes]:
+def read_parts(repository: Source, manifest: Manifest, parts: Sequence[Part], *, moved: Moved) -> Iterator[bytes]:
     """The bytes of some parts in order. MissingError or TamperedError names the part that is not as the manifest says.
 
     What was yielded of a part before that is not to be believed.
@@ -104,7 +110,7 @@ def read_parts(repository: Repository, manifest: Manifest, parts: Sequence[Part]
             )
 
 
-def check_parts(repository: Repository, manifest: Manifest, parts: Sequence[Part], *, moved: Moved) -> None:
+def check_parts(repository: Source, manifest: Manifest, parts: Sequence[Part], *, moved: Moved) -> None:
     """Read parts for their errors alone."""
     for _ in read_parts(repository, manifest, parts, moved=moved):
         pass

@@ -54,6 +54,11 @@ def decide_following(
     return [Decision(_BETWEEN, "delete", why, objects=tuple(objects))] if objects else []
 
 
+def extensions(listed: Sequence[Listed], *, retention: timedelta | None, now: datetime) -> list[Decision]:
+    """Of all decisions only those that keep the last good one longer. Pure."""
+    return [one for one in decide(listed, retention=retention, now=now) if one.do == "extend"]
+
+
 def _decide(one: Listed, *, last: Listed | None, retention: timedelta | None, now: datetime) -> Decision:
     if last is None:
         return Decision(one.backup, "keep", "no backup is good: nothing is removed")

@@ -10,18 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atp.durable import sync_directory
+from atp.durable import sync_directory, sync_file_system
 from atp.errors import AtpError, ConflictError, InvalidError, RefusedError, TamperedError, UnavailableError
 from atp.ops.backups.act.kinds.shape import Arrival
 from atp.ops.backups.act.listing import Listed
-from atp.ops.backups.act.parts import Moved, read_parts
+from atp.ops.backups.act.parts import Moved, Source, read_parts
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.act.verifying import check_head, diagnosed
 from atp.ops.backups.act.workplace import held, remove_tree
 from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
-from atp.ports.repository import Repository
 
 _DATA = "data"
 _SIBLINGS = ("-wal", "-shm", "-journal")
@@ -96,7 +95,7 @@ def aside_of(place: Path) -> Path:
 class Restore:
     """One restore: the steps of `plan` as methods. `moved` gets bytes."""
 
-    repository: Repository
+    repository: Source
     manifest: Manifest
     target: Target
     arrival: Arrival
@@ -135,7 +134,9 @@ class Restore:
         stored = read_parts(self.repository, self.manifest, self.manifest.data, moved=self.moved)
         with self._diagnosed(), _told(self._data), unsealed(stored, identities=self.identities) as plain:
             self._members = self.arrival.receive(plain, self._data)
-        os.sync()
+        with _told(self._data):
+            if not sync_file_system(self._aside):
+                os.sync()
         return {"members": self._members}
 
     def _check(self) -> Data:

@@ -6,7 +6,7 @@ from hashlib import sha256
 from atp.errors import AtpError, MissingError, RefusedError, TamperedError
 from atp.ops.backups.act.kinds.postgresql.arrival import check_following
 from atp.ops.backups.act.listing import Listed
-from atp.ops.backups.act.parts import Moved, check_parts, read_parts
+from atp.ops.backups.act.parts import Moved, Source, check_parts, read_parts
 from atp.ops.backups.evidence import Verified
 from atp.ops.backups.format.archive import ArchiveReader, Member
 from atp.ops.backups.format.contents import ContentsReader, Entry, path_text
@@ -49,7 +49,7 @@ def verify(
     return found
 
 
-def diagnosed(repository: Repository, manifest: Manifest, error: AtpError) -> AtpError:
+def diagnosed(repository: Source, manifest: Manifest, error: AtpError) -> AtpError:
     """The cause of an error of decryption: the part that is not what was stored, if there is one.
 
     Of a key that does not fit only the parts with the two headers are read.

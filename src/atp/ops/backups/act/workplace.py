@@ -12,11 +12,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from atp.errors import ConflictError, ForbiddenError, UnavailableError
 
 _ATTEMPT = "attempt"
+_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Workplace:
             file.write(backup)
             file.flush()
             os.fsync(file.fileno())
+
+
+def room_of(dataset: str, source: Path) -> str:
+    """The name of a dataset's room: another one for another source, though an estate of the same names declares it."""
+    return f"{dataset}-{sha256(os.fsencode(os.path.abspath(source))).hexdigest()[:_DIGITS]}"
 
 
 @contextmanager

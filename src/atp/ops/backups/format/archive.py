@@ -6,6 +6,7 @@ attributes stand as `SCHILY.xattr.*`. Nothing else of tar's many dialects is wri
 
 import os
 import re
+import struct
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from atp.ops.backups.format.stream import Plain
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
-_XATTR = "SCHILY.xattr."
+_XATTR = b"SCHILY.xattr."
 _TYPES: Mapping[EntryKind, bytes] = {
     "file": tarfile.REGTYPE,
     "directory": tarfile.DIRTYPE,
@@ -26,8 +27,15 @@ _TYPES: Mapping[EntryKind, bytes] = {
     "fifo": tarfile.FIFOTYPE,
 }
 _KINDS = {tar: kind for kind, tar in _TYPES.items()}
-_MTIME = re.compile(r"(-?)([0-9]{1,18})(?:\.([0-9]{1,9})[0-9]*)?")
+_MTIME = re.compile(rb"(-?)([0-9]{1,18})(?:\.([0-9]{1,9})[0-9]*)?")
 _SECOND_NS = 1_000_000_000
+_NAME_BYTES = 100
+_SHORT_MAX, _LONG_MAX = 8**7 - 1, 8**11 - 1  # the largest owner, and the largest size or time, of a block
+_PAX_NAME = b"././@PaxHeader"
+_CHECKSUM_AT, _NO_CHECKSUM = 148, b" " * 8
+_MAGIC = b"ustar\x0000"
+_BLOCK = struct.Struct("100s8s8s8s12s12s8sc100s8s80x155s12x")
+_OCTAL = re.compile(rb"[0-7]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +54,89 @@ class Member:
 
 
 def header(entry: Entry, xattrs: Mapping[str, bytes]) -> bytes:
-    """The blocks before an entry's data."""
-    info = tarfile.TarInfo(os.fsdecode(path_bytes(entry.path)))
-    info.type = _TYPES[entry.kind]
-    info.mode, info.uid, info.gid, info.size = entry.mode, entry.uid, entry.gid, entry.size_bytes
-    info.linkname = os.fsdecode(path_bytes(entry.target))
+    """The blocks before an entry's data: what a block of tar has no room for stands in an extended header before it."""
+    path, target = path_bytes(entry.path), path_bytes(entry.target)
+    if entry.kind == "directory":
+        path += b"/"
+    extended = {_XATTR + os.fsencode(name): value for name, value in xattrs.items()}
     seconds, fraction = divmod(entry.mtime_ns, _SECOND_NS)
-    info.mtime = seconds
-    extended = {_XATTR + name: os.fsdecode(value) for name, value in xattrs.items()}
-    if fraction or seconds < 0:
-        extended["mtime"] = _mtime_text(entry.mtime_ns)
-    info.pax_headers = extended
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    if fraction or not 0 <= seconds <= _LONG_MAX:
+        extended[b"mtime"], seconds = _mtime_text(entry.mtime_ns), min(max(seconds, 0), _LONG_MAX)
+    for keyword, name in ((b"path", path), (b"linkpath", target)):
+        if len(name) > _NAME_BYTES or not name.isascii():
+            extended[keyword] = name
+    uid, gid = _short(b"uid", entry.uid, extended), _short(b"gid", entry.gid, extended)
+    size_bytes = entry.size_bytes
+    if size_bytes > _LONG_MAX:
+        extended[b"size"], size_bytes = b"%d" % size_bytes, 0
+    block = _block(
+        path,
+        _TYPES[entry.kind],
+        mode=entry.mode,
+        uid=uid,
+        gid=gid,
+        size_bytes=size_bytes,
+        mtime=seconds,
+        target=target,
+    )
+    return (_extended_header(extended) if extended else b"") + block
+
+
+def _short(keyword: bytes, number: int, extended: dict[bytes, bytes]) -> int:
+    if number <= _SHORT_MAX:
+        return number
+    extended[keyword] = b"%d" % number
+    return 0
+
+
+def _extended_header(extended: Mapping[bytes, bytes]) -> bytes:
+    records = b"".join(_record(keyword, value) for keyword, value in extended.items())
+    if not _is_text(records):
+        records = _record(b"hdrcharset", b"BINARY") + records
+    return _block(_PAX_NAME, tarfile.XHDTYPE, size_bytes=len(records)) + records + padding(len(records))
+
+
+def _block(
+    name: bytes,
+    kind: bytes,
+    *,
+    mode: int = 0,
+    uid: int = 0,
+    gid: int = 0,
+    size_bytes: int = 0,
+    mtime: int = 0,
+    target: bytes = b"",
+) -> bytes:
+    """One block of the `ustar` format; longer names are cut."""
+    block = b"%s%07o\0%07o\0%07o\0%011o\0%011o\0%s%c%s%s" % (
+        name[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0"),
+        mode,
+        uid,
+        gid,
+        size_bytes,
+        mtime,
+        _NO_CHECKSUM,
+        kind,
+        target[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0"),
+        _MAGIC.ljust(255, b"\0"),
+    )
+    return b"%s%06o\0%s" % (block[:_CHECKSUM_AT], sum(block), block[_CHECKSUM_AT + 7 :])
+
+
+def _record(keyword: bytes, value: bytes) -> bytes:
+    """`LENGTH KEYWORD=VALUE\\n`; the length counts all of it, itself too."""
+    rest = len(keyword) + len(value) + 3
+    length = rest + len(str(rest))
+    length = rest + len(str(length))
+    return b"%d %s=%s\n" % (length, keyword, value)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def padding(size_bytes: int) -> bytes:
@@ -75,20 +154,20 @@ class ArchiveReader:
 
     def members(self) -> Iterator[Member]:
         """Every member in order; `data` gives the bytes of the one that was yielded last."""
-        extended: dict[str, str] = {}
+        extended: dict[bytes, bytes] = {}
         while True:
             self._skip()
             block = self._exactly(BLOCK)
             if not block.strip(b"\0"):
                 self._check_end()
                 return
-            info = _info(block)
-            if info.type == tarfile.XHDTYPE:
+            found = _parsed(block)
+            if found.kind == tarfile.XHDTYPE:
                 if extended:
                     raise TamperedError("could not read the archive: one extended header follows another")
-                extended = self._extended(info.size)
+                extended = self._extended(found.size_bytes)
                 continue
-            member = _member(info, extended)
+            member = _member(found, extended)
             extended = {}
             self._left, self._padding = member.size_bytes, -member.size_bytes % BLOCK
             yield member
@@ -106,7 +185,7 @@ class ArchiveReader:
         self._exactly(self._padding)
         self._padding = 0
 
-    def _extended(self, size_bytes: int) -> dict[str, str]:
+    def _extended(self, size_bytes: int) -> dict[bytes, bytes]:
         if not 0 < size_bytes <= BACKUP_PAX_BYTES_MAX:
             raise TamperedError(f"could not read the archive: an extended header has {size_bytes:,} bytes")
         data = self._exactly(size_bytes)
@@ -119,48 +198,78 @@ class ArchiveReader:
             raise TamperedError("could not read the archive: something stands behind its end")
 
     def _exactly(self, size: int) -> bytes:
-        chunks, left = [], size
-        while left:
-            chunk = self._stream.read(left)
-            if not chunk:
+        data = self._stream.read(size) if size else b""
+        while len(data) < size:
+            more = self._stream.read(size - len(data))
+            if not more:
                 raise TamperedError("could not read the archive: it ends in the middle of a member")
-            chunks.append(chunk)
-            left -= len(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            data += more
+        return data
 
 
-def _info(block: bytes) -> tarfile.TarInfo:
-    try:
-        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except tarfile.HeaderError as error:
-        raise TamperedError(f"could not read the archive: {error}") from None
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The fields of one block."""
+
+    name: bytes
+    kind: bytes
+    mode: int
+    uid: int
+    gid: int
+    size_bytes: int
+    mtime: int
+    target: bytes
 
 
-def _member(info: tarfile.TarInfo, extended: Mapping[str, str]) -> Member:
-    path = os.fsencode(extended.get("path", info.name))
-    kind = _KINDS.get(info.type)
+def _parsed(block: bytes) -> _Block:
+    name, mode, uid, gid, size, mtime, checksum, kind, target, magic, prefix = _BLOCK.unpack(block)
+    if sum(block) - sum(checksum) + sum(_NO_CHECKSUM) != _octal(checksum):
+        raise TamperedError("could not read the archive: a header is damaged")
+    if magic != _MAGIC or prefix[0]:
+        raise TamperedError("could not read the archive: a header is of another format than ustar with PAX")
+    return _Block(
+        name=name.partition(b"\0")[0],
+        kind=kind,
+        mode=_octal(mode),
+        uid=_octal(uid),
+        gid=_octal(gid),
+        size_bytes=_octal(size),
+        mtime=_octal(mtime),
+        target=target.partition(b"\0")[0],
+    )
+
+
+def _octal(field: bytes) -> int:
+    digits = field.rstrip(b" \0")
+    if not _OCTAL.fullmatch(digits):
+        raise TamperedError("could not read the archive: a number in a header is none")
+    return int(digits or b"0", 8)
+
+
+def _member(found: _Block, extended: Mapping[bytes, bytes]) -> Member:
+    path = extended.get(b"path", found.name)
+    kind = _KINDS.get(found.kind)
     if kind is None:
-        raise TamperedError(f"could not restore {path[:200]!r}: it is of type {info.type!r}, a device node perhaps")
-    target = os.fsencode(extended.get("linkpath", info.linkname))
-    size_bytes = _number(extended.get("size"), info.size)
-    if len(path) > BACKUP_NAME_BYTES_MAX or size_bytes < 0 or (size_bytes and kind != "file"):
+        raise TamperedError(f"could not restore {path[:200]!r}: it is of type {found.kind!r}, a device node perhaps")
+    size_bytes = _number(extended.get(b"size"), found.size_bytes)
+    if len(path) > BACKUP_NAME_BYTES_MAX or (size_bytes and kind != "file"):
         raise TamperedError(f"could not restore {path[:200]!r}: its name or size cannot be")
     return Member(
         path=path.rstrip(b"/") if kind == "directory" else path,
         kind=kind,
-        mode=info.mode & 0o7777,
-        mtime_ns=_mtime_ns(extended["mtime"]) if "mtime" in extended else int(info.mtime) * _SECOND_NS,
-        uid=_number(extended.get("uid"), info.uid),
-        gid=_number(extended.get("gid"), info.gid),
+        mode=found.mode & 0o7777,
+        mtime_ns=_mtime_ns(extended[b"mtime"]) if b"mtime" in extended else found.mtime * _SECOND_NS,
+        uid=_number(extended.get(b"uid"), found.uid),
+        gid=_number(extended.get(b"gid"), found.gid),
         size_bytes=size_bytes,
-        target=target,
+        target=extended.get(b"linkpath", found.target),
         xattrs={
-            name.removeprefix(_XATTR): os.fsencode(value) for name, value in extended.items() if name.startswith(_XATTR)
+            os.fsdecode(name.removeprefix(_XATTR)): value for name, value in extended.items() if name.startswith(_XATTR)
         },
     )
 
 
-def _records(data: bytes) -> Iterator[tuple[str, str]]:
+def _records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """`LENGTH KEYWORD=VALUE\\n` records; the length counts all of it."""
     at = 0
     while at < len(data):
@@ -170,27 +279,27 @@ def _records(data: bytes) -> Iterator[tuple[str, str]]:
         keyword, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals or end > len(data) or data[end - 1 : end] != b"\n":
             raise TamperedError("could not read the archive: an extended header is none")
-        yield keyword.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")
+        yield keyword, value
         at = end
 
 
-def _number(text: str | None, otherwise: int) -> int:
+def _number(text: bytes | None, otherwise: int) -> int:
     if text is None:
         return otherwise
-    if not re.fullmatch(r"[0-9]{1,19}", text):
+    if not re.fullmatch(rb"[0-9]{1,19}", text):
         raise TamperedError("could not read the archive: a number in an extended header is none")
     return int(text)
 
 
-def _mtime_text(mtime_ns: int) -> str:
+def _mtime_text(mtime_ns: int) -> bytes:
     seconds, fraction = divmod(abs(mtime_ns), _SECOND_NS)
-    return f"{'-' * (mtime_ns < 0)}{seconds}.{fraction:09}"
+    return b"%s%d.%09d" % (b"-" * (mtime_ns < 0), seconds, fraction)
 
 
-def _mtime_ns(text: str) -> int:
+def _mtime_ns(text: bytes) -> int:
     found = _MTIME.fullmatch(text)
     if found is None:
         raise TamperedError("could not read the archive: a time in an extended header is none")
     sign, seconds, fraction = found.groups()
-    size = int(seconds) * _SECOND_NS + int((fraction or "").ljust(9, "0"))
+    size = int(seconds) * _SECOND_NS + int((fraction or b"").ljust(9, b"0"))
     return -size if sign else size

@@ -4,18 +4,18 @@ age says whom only private keys elsewhere can open it for, and not who wrote it:
 such a stream, so what comes out of one is checked, never trusted.
 """
 
-import fcntl
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from io import BufferedReader, FileIO
 from typing import Any, NoReturn, TypeAlias
 
 import pyrage
 
 from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError
+from atp.ops.backups.format.beside import beside, write_all
 from atp.ops.backups.format.stream import Plain
 from atp.ports.repository import Sink
 
@@ -28,8 +28,9 @@ Recipient: TypeAlias = Any  # pyrage has no types: x25519.Recipient or ssh.Recip
 Identity: TypeAlias = Any
 LEVEL = 3
 ZSTD_VERSION = zstd.zstd_version
-_PIPE_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 _CUT_SHORT = "could not decrypt the backup: it ends before its end, or its bytes are not what was encrypted"
+_BEHIND = "could not read the backup: something stands behind its end"
 
 
 def parse_recipients(texts: Sequence[str]) -> list[Recipient]:
@@ -56,17 +57,21 @@ def draw_identity() -> tuple[str, str]:
 
 
 def seal(chunks: Iterable[bytes], *, recipients: Sequence[Recipient], into: Sink) -> None:
-    """Compress and encrypt a stream, in bounded memory. What `chunks` or `into` raise goes through."""
-    source, target = _Source(_compressed(chunks)), _Target(into)
-    try:
-        pyrage.encrypt_io(source, target, list(recipients))
-    except Exception as error:
-        # One that came between two lines of ours: pyrage keeps its name alone.
-        if str(error).startswith(KeyboardInterrupt.__name__):
-            raise KeyboardInterrupt from None
-        raise source.fault or target.fault or error from None
-    if target.fault is not None:  # pyrage writes its last buffer when it is dropped, and forgets what that raised
-        raise target.fault
+    """Compress and encrypt a stream, in bounded memory. What `chunks` or `into` raise goes through.
+
+    `chunks` is drawn by another thread, a little ahead.
+    """
+
+    def close(source: BufferedReader, target: FileIO) -> None:
+        pieces = iter(lambda: source.read1(_CHUNK_BYTES), b"")
+        sink = _Target(target)
+        pyrage.encrypt_io(_Source(_compressed(pieces)), sink, list(recipients))
+        if sink.fault is not None:
+            raise sink.fault
+
+    with beside(close, chunks, what="encrypt the backup") as sealed:
+        while data := sealed.read(_CHUNK_BYTES):
+            into.write(data)
 
 
 @contextmanager
@@ -74,48 +79,38 @@ def unsealed(chunks: Iterator[bytes], *, identities: Sequence[Identity]) -> Iter
     """The plain stream, to be read to its end: only then is it known that nothing of it was changed or is missing.
 
     UnauthorizedError when no identity fits, TamperedError when it is damaged; what `chunks` raises goes through. All of
-    that may come after bytes that were right until then, and from the end of the block.
+    that may come after bytes that were right until then, and from the end of the block. `chunks` is drawn by another
+    thread.
     """
-    read_end, write_end = os.pipe()
-    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    source, faults = _Source(chunks), list[BaseException]()
 
-    def decrypt() -> None:
+    def open_(source: BufferedReader, target: FileIO) -> None:
+        plain = _Decompressing(target)
         try:
-            with open(write_end, "wb") as target:
-                pyrage.decrypt_io(source, target, list(identities))
-        except BaseException as error:  # told by the thread that reads
-            faults.append(source.fault or error)
+            pyrage.decrypt_io(source, plain, list(identities))
+        except Exception as error:
+            _raise_cause(plain.fault or error)
+        if plain.fault is not None:
+            _raise_cause(plain.fault)
+        plain.check_end()
+        if source.read(1):
+            raise TamperedError(_BEHIND)
 
-    worker = threading.Thread(target=decrypt, name="decrypt", daemon=True)
-    worker.start()
-    try:
-        with open(read_end, "rb") as pipe, zstd.ZstdFile(pipe) as plain:
-            yield plain
-            if plain.read(1):
-                raise TamperedError("could not read the backup: it holds more than it should")
-            if pipe.read(1):
-                raise TamperedError("could not read the backup: something stands behind its end")
-    except (EOFError, zstd.ZstdError, OSError, MalformedError, TamperedError) as error:
-        worker.join()
-        _raise_first(faults, error)
-    finally:
-        worker.join()
-    if faults:
-        _raise_first(faults, faults[0])
+    with beside(open_, chunks, what="decrypt the backup") as plain:
+        yield plain
+        if plain.read(1):
+            raise TamperedError("could not read the backup: it holds more than it should")
 
 
-def _raise_first(faults: Sequence[BaseException], found: BaseException) -> NoReturn:
-    """What decryption said is the cause of what reading found, unless reading gave up first."""
-    cause = next((fault for fault in faults if not isinstance(fault, BrokenPipeError)), found)
-    if isinstance(cause, AtpError):
-        raise cause
+def _raise_cause(cause: BaseException) -> NoReturn:
+    """In the platform's words."""
     if isinstance(cause, pyrage.DecryptError) and "key" in str(cause).lower():
         raise UnauthorizedError(
             "could not decrypt the backup: none of the keys in the identity file is one of its recipients",
             hint="its manifest names the recipients",
         ) from None
-    if isinstance(cause, pyrage.DecryptError | EOFError | zstd.ZstdError) or "decrypt" in str(cause):
+    if isinstance(cause, AtpError):
+        raise cause
+    if isinstance(cause, pyrage.DecryptError | zstd.ZstdError) or "decrypt" in str(cause):
         raise TamperedError(_CUT_SHORT) from None
     raise cause
 
@@ -153,24 +148,19 @@ def _compressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class _Source:
-    """What age reads from. It turns whatever a stream raises into an error of its own: `fault` is what it was."""
+    """What age reads from."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._rest = memoryview(b"")
-        self.fault: BaseException | None = None
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; none at the end."""
-        try:
-            while not self._rest:
-                chunk = next(self._chunks, None)
-                if chunk is None:
-                    return b""
-                self._rest = memoryview(chunk)
-        except BaseException as error:
-            self.fault = error
-            raise
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = memoryview(chunk)
         taken, self._rest = self._rest[:size], self._rest[size:]
         return bytes(taken)
 
@@ -178,18 +168,53 @@ class _Source:
 class _Target:
     """What age writes to."""
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    def __init__(self, into: FileIO) -> None:
+        self._into = into
         self.fault: BaseException | None = None
 
     def write(self, data: bytes) -> int:
-        """Take all."""
+        """Take all. Age writes its last buffer when it is dropped, and forgets what that raised: `fault` does not."""
         try:
-            self._sink.write(data)
+            write_all(self._into, data)
         except BaseException as error:
             self.fault = error
             raise
         return len(data)
 
     def flush(self) -> None:
-        """Whoever gave the sink ends it."""
+        """Nothing is held back."""
+
+
+class _Decompressing:
+    """What age writes to when it decrypts: one frame of zstd, whose content is passed on in chunks."""
+
+    def __init__(self, into: FileIO) -> None:
+        self._into = into
+        self._packer = zstd.ZstdDecompressor()
+        self.fault: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        """Take all."""
+        try:
+            self._take(data)
+        except BaseException as error:  # age turns it into one of its own
+            self.fault = error
+            raise
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def check_end(self) -> None:
+        """TamperedError unless the frame is whole, its checksum compared."""
+        if not self._packer.eof:
+            raise TamperedError(_CUT_SHORT)
+
+    def _take(self, data: bytes) -> None:
+        packer = self._packer
+        while data or not (packer.needs_input or packer.eof):
+            if packer.eof:
+                raise TamperedError(_BEHIND)
+            if plain := packer.decompress(data, _CHUNK_BYTES):
+                write_all(self._into, plain)
+            data = packer.unused_data

@@ -13,6 +13,7 @@ from atp.ops.backups.format.archive import END, header, padding
 from atp.ops.backups.format.contents import Entry, EntryKind, path_text
 
 _XATTRS = ("user.", "security.capability", "system.posix_acl_access", "system.posix_acl_default")
+_GATHERED_BYTES = 1 << 18
 _KINDS: dict[int, EntryKind] = {stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink", stat.S_IFIFO: "fifo"}
 
 
@@ -29,7 +30,7 @@ class Packed:
 
 
 def pack(root: Path, *, packed: Packed, note: Callable[[Entry], object]) -> Iterator[bytes]:
-    """The archive of everything at and below `root`, names sorted; `note` gets each entry after its data.
+    """The archive of everything at and below `root`, names sorted, in chunks; `note` gets each entry after its data.
 
     It is no snapshot: files that change while they are read are marked torn, files that vanish are warned of, as are
     sockets and devices, which are left out. UnavailableError for whatever is there and cannot be read. Memory: the
@@ -40,9 +41,25 @@ def pack(root: Path, *, packed: Packed, note: Callable[[Entry], object]) -> Iter
         raise MissingError(
             f"could not back up {root}: it is no directory", hint="check source.place in the estate file"
         )
+    yield from _gathered(_pieces(base, packed, note))
+
+
+def _pieces(base: bytes, packed: Packed, note: Callable[[Entry], object]) -> Iterator[bytes]:
     for path in _walk(base, packed):
         yield from _pack_one(base, path, packed, note)
     yield END
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Small pieces together: what comes after costs by the chunk."""
+    gathered, size = list[bytes](), 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= _GATHERED_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    yield b"".join(gathered)
 
 
 def _walk(base: bytes, packed: Packed) -> Iterator[bytes]:
@@ -50,20 +67,21 @@ def _walk(base: bytes, packed: Packed) -> Iterator[bytes]:
     yield b"."
     stack = [iter(_names(base, b"", packed))]
     while stack:
-        path = next(stack[-1], None)
-        if path is None:
+        path, is_directory = next(stack[-1], (b"", False))
+        if not path:
             stack.pop()
             continue
         yield path
-        full = os.path.join(base, path)
-        if os.path.isdir(full) and not os.path.islink(full):
+        if is_directory:
             stack.append(iter(_names(base, path, packed)))
 
 
-def _names(base: bytes, path: bytes, packed: Packed) -> list[bytes]:
+def _names(base: bytes, path: bytes, packed: Packed) -> list[tuple[bytes, bool]]:
+    """Each path in a directory, and whether it is one itself."""
     full = os.path.join(base, path)
     try:
-        return sorted(os.path.join(path, name) for name in os.listdir(full))
+        with os.scandir(full) as found:
+            return sorted((os.path.join(path, one.name), one.is_dir(follow_symlinks=False)) for one in found)
     except FileNotFoundError:
         packed.warnings.append(f"{_show(path)} vanished while it was read")
         return []
@@ -94,7 +112,7 @@ def _pack_one(base: bytes, path: bytes, packed: Packed, note: Callable[[Entry], 
 def _pack_file(
     full: bytes, path: bytes, found: os.stat_result, packed: Packed, note: Callable[[Entry], object]
 ) -> Iterator[bytes]:
-    first = packed.inodes.get((found.st_dev, found.st_ino))
+    first = packed.inodes.get((found.st_dev, found.st_ino)) if found.st_nlink > 1 else None
     if first is not None:
         yield from _noted(_entry(path, found, "hardlink", target=first), {}, packed, note)
         return

@@ -6,12 +6,15 @@ through anything that the archive brought but real directories.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from atp.errors import TamperedError, UnavailableError
+from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.format.archive import ArchiveReader, Member
+from atp.ops.backups.format.jobs import Jobs
 from atp.ops.backups.format.stream import Plain
 
 _HOLE_BYTES = 1 << 16
@@ -25,6 +28,7 @@ class Unpacked:
 
     root: bytes
     is_root: bool
+    jobs: Jobs
     members: int = 0
     directories: dict[bytes, Member] = field(default_factory=dict)
 
@@ -34,24 +38,33 @@ def unpack(stream: Plain, into: Path, *, moved: Callable[[int], object]) -> int:
 
     `moved` gets the bytes of each chunk. TamperedError names what would escape or cannot be; UnavailableError when the
     disk refuses. Owners are set when this process is root; else set-user-id bits are taken off. Long runs of zeros
-    become holes.
+    become holes. Small files are made by a few threads, which is what keeps many of them from taking long; memory: a
+    few dozen MiB.
     """
-    done = Unpacked(os.fsencode(into), is_root=os.geteuid() == 0)
-    reader = ArchiveReader(stream)
-    for member in reader.members():
-        _check(member, done)
-        try:
-            _make(member, reader, done, moved)
-        except FileExistsError:
-            raise TamperedError(f"could not restore {_show(member)}: the archive has it twice") from None
-        except OSError as error:
-            raise UnavailableError(
-                f"could not restore {_show(member)}: {error.strerror}", hint="make room, or choose another place"
-            ) from None
-        done.members += 1
+    with Jobs() as jobs:
+        done = Unpacked(os.fsencode(into), is_root=os.geteuid() == 0, jobs=jobs)
+        reader = ArchiveReader(stream)
+        for member in reader.members():
+            _check(member, done)
+            with _told(member):
+                _make(member, reader, done, moved)
+            done.members += 1
+        jobs.wait()
     for path, member in reversed(done.directories.items()):
         _furnish(_full(path, done), member, done)
     return done.members
+
+
+@contextmanager
+def _told(member: Member) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        raise TamperedError(f"could not restore {_show(member)}: the archive has it twice") from None
+    except OSError as error:
+        raise UnavailableError(
+            f"could not restore {_show(member)}: {error.strerror}", hint="make room, or choose another place"
+        ) from None
 
 
 def _check(member: Member, done: Unpacked) -> None:
@@ -77,20 +90,24 @@ def _make(member: Member, reader: ArchiveReader, done: Unpacked, moved: Callable
         done.directories[member.path] = member
     elif member.kind == "symlink":
         os.symlink(member.target, full)
-        _own(full, member, done)
+        if done.is_root:
+            os.lchown(full, member.uid, member.gid)
         os.utime(full, ns=(member.mtime_ns, member.mtime_ns), follow_symlinks=False)
     elif member.kind == "hardlink":
         _link(full, member, done)
     elif member.kind == "fifo":
         os.mkfifo(full, 0o600)
         _furnish(full, member, done)
+    elif member.size_bytes <= REPOSITORY_CHUNK_BYTES:
+        chunks = list(reader.data())
+        done.jobs.do(lambda: _make_file(full, member, chunks, done, moved))
     else:
-        _write(full, member, reader, moved)
-        _furnish(full, member, done)
+        _make_file(full, member, reader.data(), done, moved)
 
 
 def _link(full: bytes, member: Member, done: Unpacked) -> None:
     """Only to a file that this archive made: the target is checked as a name is."""
+    done.jobs.wait()
     target = _full(member.target, done)
     parts = member.target.split(b"/")
     is_inside = not any(part in (b"", b".", b"..") for part in parts)
@@ -102,48 +119,48 @@ def _link(full: bytes, member: Member, done: Unpacked) -> None:
     os.link(target, full, follow_symlinks=False)
 
 
-def _write(full: bytes, member: Member, reader: ArchiveReader, moved: Callable[[int], object]) -> None:
-    file = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        for chunk in reader.data():
-            _write_chunk(file, chunk)
-            moved(len(chunk))
-        os.ftruncate(file, member.size_bytes)
-    finally:
-        os.close(file)
+def _make_file(
+    full: bytes, member: Member, chunks: Iterable[bytes], done: Unpacked, moved: Callable[[int], object]
+) -> None:
+    with _told(member):
+        file = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            has_hole = False
+            for chunk in chunks:
+                has_hole |= _write_chunk(file, chunk)
+                moved(len(chunk))
+            if has_hole:
+                os.ftruncate(file, member.size_bytes)
+            _furnish(file, member, done)
+        finally:
+            os.close(file)
 
 
-def _write_chunk(file: int, chunk: bytes) -> None:
+def _write_chunk(file: int, chunk: bytes) -> bool:
+    """Whether it left a hole."""
     if len(chunk) >= _HOLE_BYTES and chunk.startswith(_ZEROS) and not chunk.strip(b"\0"):
         os.lseek(file, len(chunk), os.SEEK_CUR)
-        return
+        return True
     view = memoryview(chunk)
     while view:
         view = view[os.write(file, view) :]
+    return False
 
 
-def _furnish(full: bytes, member: Member, done: Unpacked) -> None:
+def _furnish(place: bytes | int, member: Member, done: Unpacked) -> None:
     """Owner first (it clears special bits), then attributes, mode, and the time last."""
     try:
-        _own(full, member, done)
-        _set_xattrs(full, member.xattrs)
-        os.chmod(full, member.mode if done.is_root else member.mode & ~_SPECIAL)
-        os.utime(full, ns=(member.mtime_ns, member.mtime_ns))
+        if done.is_root:
+            os.chown(place, member.uid, member.gid)
+        for name, value in member.xattrs.items():
+            os.setxattr(place, name, value)
+        os.chmod(place, member.mode if done.is_root else member.mode & ~_SPECIAL)
+        os.utime(place, ns=(member.mtime_ns, member.mtime_ns))
     except OSError as error:
         raise UnavailableError(
             f"could not restore the attributes of {_show(member)}: {error.strerror}",
             hint="restore to a file system that has them",
         ) from None
-
-
-def _own(full: bytes, member: Member, done: Unpacked) -> None:
-    if done.is_root:
-        os.chown(full, member.uid, member.gid, follow_symlinks=False)
-
-
-def _set_xattrs(full: bytes, xattrs: Mapping[str, bytes]) -> None:
-    for name, value in xattrs.items():
-        os.setxattr(full, name, value)
 
 
 def _full(path: bytes, done: Unpacked) -> bytes:

@@ -12,7 +12,8 @@ Three actions count, each on a resource whose id is the dataset's name; the even
                      key_at       where the private key lies
     backup.verified  verdict, backup, repository as above
                      read_back    whether the whole copy was read and its digests compared
-                     isolated     whether the keys of production failed to change it when they tried (absent: not tried)
+                     isolated     whether the keys of production failed to change it when they tried, and it shares no
+                                  ground with its source (absent: not tried)
                      immutable    whether its removal before time was tried and refused (absent: not tried)
     drill.done       verdict, backup, repository as above
                      scenario     which loss was rehearsed

@@ -1,0 +1,109 @@
+"""How `atp backup verify` reads each copy of a backup back, and how what it found is printed."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from atp.cli.acting import Acting
+from atp.cli.output import safe
+from atp.cli.recorded import recorded_manifest
+from atp.cli.vault import Desk, counting, size, tell
+from atp.ops.backups.act import pruning
+from atp.ops.backups.act.isolation import isolation_warnings
+from atp.ops.backups.act.listing import Listed, choose, list_backups
+from atp.ops.backups.act.verifying import verify
+from atp.ops.backups.evidence import Verified, backup_verified
+from atp.ops.backups.format.seal import Identity
+from atp.ops.estate.evidence.proofs import BACKUP_VERIFIED
+from atp.ports.repository import PROMISES, Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a copy is checked with: private keys, perhaps none; the digest of the manifest, when it is known."""
+
+    identities: Sequence[Identity]
+    manifest_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What was found of one copy."""
+
+    dataset: str
+    repository: str
+    verified: Verified
+
+
+def verified_copies(desk: Desk, dataset: str, backup: str | None, *, only: str | None, asked: Asked) -> Iterator[Copy]:
+    """Read a backup, None: the newest good one of the first repository, in each repository that should have it, or in
+    one `only`. What is found is told to the operators' trail, copy by copy."""
+    declared = desk.declared(dataset)
+    names = (only,) if only else (declared.repository, *declared.copies_in)
+    for name in names:
+        with desk.acting() as doing, closing(desk.open(name)) as opened:
+            listed = list_backups(opened, dataset=dataset)
+            if name == names[0]:
+                backup = choose(listed, dataset=dataset, backup=backup).backup
+                known = recorded_manifest(desk, dataset=dataset, backup=backup, given=asked.manifest_sha256)
+                asked = Asked(asked.identities, known)
+            assert backup is not None, "the first repository named it"
+            copy = Copy(dataset, name, Verified(backup))
+            yield _verify(desk, doing, opened, copy, listed, asked)
+
+
+def _verify(desk: Desk, doing: Acting, opened: Repository, copy: Copy, listed: Sequence[Listed], asked: Asked) -> Copy:
+    backup, dataset, repository = copy.verified.backup, copy.dataset, copy.repository
+    data = {"backup": backup, "repository": repository}
+    with doing.recorded("backup", "verify", resource=dataset, data=data) as record:
+        record.intend("read")
+        one = _read(opened, backup, listed, asked)
+        one.is_immutable = not _challenged(opened, one)
+        shared = isolation_warnings(
+            desk.estate.datasets[dataset], desk.estate.repositories[repository], name=repository
+        )
+        one.is_isolated = one.is_immutable and not shared
+        one.warnings += shared
+        record.outcome("read", {"faults": len(one.faults)})
+        if not one.faults:
+            retention = desk.declared(dataset).retention
+            longer = pruning.extensions(listed, retention=retention, now=doing.clock.now())
+            pruning.prune(opened, listed, longer, dataset=dataset, record=record)
+    tell(doing, BACKUP_VERIFIED, backup_verified(one, repository=repository), dataset=dataset)
+    return Copy(dataset, repository, one)
+
+
+def _read(opened: Repository, backup: str, listed: Sequence[Listed], asked: Asked) -> Verified:
+    found = next((one for one in listed if one.backup == backup), None)
+    if found is None:
+        return Verified(backup, faults=["the repository should have a copy of it, and has none"])
+    with counting("bytes", total=found.manifest.stored_bytes if found.manifest else 0) as moved:
+        return verify(opened, found, identities=asked.identities, expected_sha256=asked.manifest_sha256, moved=moved)
+
+
+def _challenged(opened: Repository, one: Verified) -> bool:
+    """Whether the lock could be broken; where nothing is promised that is no fault, and said."""
+    broken = opened.challenge()
+    if opened.lock == "none":
+        one.warnings.append(PROMISES["none"])
+    else:
+        one.faults += [f"the lock of the repository does not hold: {what}" for what in broken]
+    return bool(broken)
+
+
+def document(copy: Copy) -> dict[str, object]:
+    """One copy for programs."""
+    verdict = "fail" if copy.verified.faults else "pass"
+    return {"dataset": copy.dataset, "repository": copy.repository, "verdict": verdict, "verified": copy.verified}
+
+
+def text(copy: Copy) -> str:
+    """One copy for people: a line, and one for each fault and warning."""
+    one = copy.verified
+    how = f"{one.entries:,} entries decrypted and compared" if one.entries is not None else "digests compared"
+    if one.following is not None:
+        how += f", {one.following:,} segments of the log that follows"
+    state = "FAILED" if one.faults else "good"
+    lines = [f"{copy.dataset} {one.backup} in {copy.repository}: {state}, {size(one.stored_bytes)} read, {how}"]
+    lines += [f"  fault: {safe(fault)}" for fault in one.faults]
+    return "\n".join([*lines, *(f"  warning: {safe(warning)}" for warning in one.warnings)])
