@@ -12,6 +12,7 @@ from statistics import median
 from atp.adapters.directory import DirectoryRepository
 from atp.adapters.memory import FrozenClock
 from atp.ops.backups.act import making, restoring
+from atp.ops.backups.act.kinds.choose import arrival_of, capture_of
 from atp.ops.backups.act.listing import find_backup
 from atp.ops.backups.act.workplace import workplace
 from atp.ops.backups.declare import Declared
@@ -100,8 +101,9 @@ def _back_up(declared: Declared, shelf: DirectoryRepository, clock: FrozenClock,
     with workplace("tree", below=folder) as place:
         observed = making.Observed()
         made = Made(making.new_backup_id(clock))
-        run = making.Run(declared, observed, {"shelf": shelf}, place, clock, lambda _: None, made)
-        run.carry_out(making.plan(declared, observed), record=_Silent())
+        capture = capture_of(declared, folder=place.folder, clock=clock, moved=lambda _: None)
+        run = making.Run(declared, observed, capture, {"shelf": shelf}, place, clock, lambda _: None, made)
+        run.carry_out(making.plan(declared, observed, capture), record=_Silent())
 
 
 def _restore(shelf: DirectoryRepository, private: str, place: Path) -> None:
@@ -109,8 +111,9 @@ def _restore(shelf: DirectoryRepository, private: str, place: Path) -> None:
     assert listed.manifest is not None
     target = restoring.observe_target(place, kind="files", replace=None)
     restored, identities = restoring.Restored(listed.backup, str(place)), parse_identities(private)
-    one = restoring.Restore(shelf, listed.manifest, target, identities, lambda _: None, restored)
-    one.carry_out(restoring.plan(listed, target), record=_Silent())
+    arrival = arrival_of(listed.manifest, repository=shelf, identities=identities)
+    one = restoring.Restore(shelf, listed.manifest, target, arrival, identities, lambda _: None, restored)
+    one.carry_out(restoring.plan(listed.manifest, target, arrival), record=_Silent())
 
 
 def _plant(bench: Run, root: Path) -> None:

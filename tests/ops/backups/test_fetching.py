@@ -9,6 +9,7 @@ import pytest
 from atp.errors import TamperedError, UnavailableError
 from atp.ops.backups.act import restoring
 from atp.ops.backups.act.fetching import FetchedParts
+from atp.ops.backups.act.kinds.choose import arrival_of
 from atp.ops.backups.act.listing import find_backup
 from atp.ops.backups.format.manifest import Manifest
 from atp.ports.repository import Repository
@@ -39,10 +40,17 @@ def restore(world: World, far: Far, *, parts: Path) -> Manifest:
     assert listed.manifest is not None
     target = restoring.observe_target(world.root / "restored", kind="files", replace=None)
     kept = FetchedParts(far, listed.manifest, parts)
+    arrival = arrival_of(listed.manifest, repository=world.repository, identities=IDENTITIES)
     one = restoring.Restore(
-        kept, listed.manifest, target, IDENTITIES, nothing, restoring.Restored(listed.backup, str(target.place))
+        kept,
+        listed.manifest,
+        target,
+        arrival,
+        IDENTITIES,
+        nothing,
+        restoring.Restored(listed.backup, str(target.place)),
     )
-    one.carry_out(restoring.plan(listed, target), record=world.record("restore"))
+    one.carry_out(restoring.plan(listed.manifest, target, arrival), record=world.record("restore"))
     kept.remove()
     return listed.manifest
 
