@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from atp.adapters.directory import DirectoryRepository
 from atp.adapters.memory_machine import MemoryMachine
 from atp.adapters.system_clock import SystemClock
+from atp.app.vaults import open_repository
 from atp.log.event import Event
 from atp.ops.act import Person
 from atp.ops.backups.act import making, restoring
@@ -132,7 +132,7 @@ class World:
         return declared_drill(self.estate, self.dataset)
 
     def open(self, name: str) -> Repository:
-        return DirectoryRepository(Path(self.estate.repositories[name].place), clock=CLOCK)
+        return open_repository(name, self.estate.repositories[name])
 
     def beat(self) -> None:
         beat(self.declared, production_of(self.declared), CLOCK)
