@@ -1,4 +1,4 @@
-"""Somebody with the very keys of the product deletes all that they can: what is locked comes back, what is not does not."""
+"""Somebody with the very keys of the product deletes all that they can: what is locked comes back, and nothing else."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -37,7 +37,12 @@ datasets:
       checks: [{{digests: true}}]
       heartbeat: {{every: 1min, ledger: {here}/ledger}}
 repositories:
-  vault: {{kind: s3, place: 's3://{bucket}/production', endpoint: '{url}', {lock}credentials: {{file: {here}/vault.key}}}}
+  vault:
+    kind: s3
+    place: s3://{bucket}/production
+    endpoint: {url}
+    lock: {lock}
+    credentials: {{file: {here}/vault.key}}
 """
 
 
@@ -53,7 +58,7 @@ def bucket(here: Path, s3: Endpoint) -> tuple[Any, str]:
 def declare(atp: Atp, here: Path, bucket: str, url: str, *, is_locked: bool) -> Atp:
     small_tree(here / "letters")
     recipient = atp.document("backup", "key", "-o", "KEY.txt")["recipient"]
-    words = ("retention: 30d", "lock: compliance, ") if is_locked else ("", "")
+    words = ("retention: 30d", "compliance") if is_locked else ("", "none")
     text = ESTATE.format(here=here, recipient=recipient, bucket=bucket, url=url, retention=words[0], lock=words[1])
     (here / "estate.yaml").write_text(text)
     return Atp({**atp.env, "ATP_URL": "http://127.0.0.1:9"})
