@@ -42,7 +42,7 @@ def red(world: World, drill: Callable[[], Done], *, verdict: str, cause: str, to
 
 
 def part(world: World) -> Path:
-    [found] = world.root.glob("vault/catalogue/*/data.00000")
+    [found] = world.root.glob(f"vault/{world.dataset}/*/data.00000")
     return found
 
 
@@ -53,36 +53,46 @@ def ready(world: World) -> World:
     return world
 
 
-def test_a_corrupted_backup(ready: World) -> None:
-    stored = bytearray(part(ready).read_bytes())
+@pytest.fixture(params=["catalogue", "letters"])
+def either(request: pytest.FixtureRequest, ready: World, letters: World) -> World:
+    """A database or a directory, with a heartbeat and a backup."""
+    if request.param == "catalogue":
+        return ready
+    letters.beat()
+    letters.back_up()
+    return letters
+
+
+def test_a_corrupted_backup(either: World) -> None:
+    stored = bytearray(part(either).read_bytes())
     stored[len(stored) // 2] ^= 1
-    part(ready).write_bytes(stored)
-    red(ready, ready.drill, verdict="fail", cause="corrupted", told="data.00000")
+    part(either).write_bytes(stored)
+    red(either, either.drill, verdict="fail", cause="corrupted", told="data.00000")
 
 
-def test_a_truncated_backup(ready: World) -> None:
-    os.truncate(part(ready), part(ready).stat().st_size - 100)
-    red(ready, ready.drill, verdict="fail", cause="truncated", told="bytes instead of")
+def test_a_truncated_backup(either: World) -> None:
+    os.truncate(part(either), part(either).stat().st_size - 100)
+    red(either, either.drill, verdict="fail", cause="truncated", told="bytes instead of")
 
 
-def test_a_part_that_is_gone(ready: World) -> None:
-    part(ready).unlink()
-    red(ready, ready.drill, verdict="fail", cause="part-missing", told="data.00000 is missing")
+def test_a_part_that_is_gone(either: World) -> None:
+    part(either).unlink()
+    red(either, either.drill, verdict="fail", cause="part-missing", told="data.00000 is missing")
 
 
-def test_a_manifest_that_is_none(ready: World) -> None:
-    (part(ready).parent / "manifest.json").write_text("{}")
-    red(ready, ready.drill, verdict="fail", cause="manifest", told="manifest")
+def test_a_manifest_that_is_none(either: World) -> None:
+    (part(either).parent / "manifest.json").write_text("{}")
+    red(either, either.drill, verdict="fail", cause="manifest", told="manifest")
 
 
-def test_the_wrong_key(ready: World) -> None:
+def test_the_wrong_key(either: World) -> None:
     other, _ = draw_identity()
-    red(ready, lambda: ready.drill(private=other), verdict="fail", cause="wrong-key", told="none of the keys")
+    red(either, lambda: either.drill(private=other), verdict="fail", cause="wrong-key", told="none of the keys")
 
 
-def test_a_vanished_repository(ready: World) -> None:
-    shutil.move(ready.root / "vault", ready.root / "elsewhere")
-    red(ready, ready.drill, verdict="fail", cause="repository-gone", told="no such directory")
+def test_a_vanished_repository(either: World) -> None:
+    shutil.move(either.root / "vault", either.root / "elsewhere")
+    red(either, either.drill, verdict="fail", cause="repository-gone", told="no such directory")
 
 
 def test_no_backup_at_all(world: World) -> None:
@@ -119,6 +129,15 @@ def test_a_full_disk_in_the_scratch_place_says_nothing_of_the_backup(world: Worl
         world.back_up()
         red(world, world.drill, verdict="error", cause="scratch", told="No space left on device")
         assert left_in(world.root / "small") == []
+
+
+def test_a_full_disk_under_a_directory_says_nothing_of_the_backup(letters: World) -> None:
+    with small_disk(letters.root / "small", megabytes=1):
+        letters.changes = [(str(letters.scratch), str(letters.root / "small"))]
+        (letters.source / "photograph").write_bytes(os.urandom(3_000_000))
+        letters.back_up()
+        red(letters, letters.drill, verdict="error", cause="scratch", told="No space left on device")
+        assert left_in(letters.root / "small") == []
 
 
 def test_a_scratch_place_that_cannot_be_made(ready: World) -> None:

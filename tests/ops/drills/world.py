@@ -10,13 +10,15 @@ from typing import Any
 
 import msgspec
 
-from atp.adapters.directory import DirectoryRepository
 from atp.adapters.memory_machine import MemoryMachine
 from atp.adapters.system_clock import SystemClock
+from atp.app.vaults import open_repository
 from atp.log.event import Event
 from atp.ops.act import Person
-from atp.ops.backups.act import making
-from atp.ops.backups.act.kinds.choose import capture_of
+from atp.ops.backups.act import making, restoring
+from atp.ops.backups.act.kinds.choose import arrival_of, capture_of
+from atp.ops.backups.act.kinds.shape import Occasion
+from atp.ops.backups.act.listing import find_backup
 from atp.ops.backups.act.workplace import workplace
 from atp.ops.backups.declare import declared_backup
 from atp.ops.backups.evidence import Made
@@ -130,7 +132,7 @@ class World:
         return declared_drill(self.estate, self.dataset)
 
     def open(self, name: str) -> Repository:
-        return DirectoryRepository(Path(self.estate.repositories[name].place), clock=CLOCK)
+        return open_repository(name, self.estate.repositories[name])
 
     def beat(self) -> None:
         beat(self.declared, production_of(self.declared), CLOCK)
@@ -146,6 +148,21 @@ class World:
             run = making.Run(declared, observed, capture, stores, place, CLOCK, lambda _: None, made)
             record = begin("backup", "run", by=ALICE, sink=ListSink(), clock=CLOCK, settling="repeat")
             return run.carry_out(making.plan(declared, observed, capture), record=record)
+
+    def restore(self, place: Path, *, private: str | None = None) -> Path:
+        """The newest backup, as `atp restore` does it."""
+        with closing(self.open("vault")) as repository:
+            listed = find_backup(repository, dataset=self.dataset)
+            manifest = restoring.check_whole(listed)
+            identities = parse_identities(private or self.key.read_text().split()[0])
+            target = restoring.observe_target(place, kind=manifest.kind, replace=None)
+            occasion = Occasion(ALICE.id, CLOCK.now())
+            arrival = arrival_of(manifest, repository=repository, identities=identities, occasion=occasion)
+            restored = restoring.Restored(listed.backup, str(place))
+            one = restoring.Restore(repository, manifest, target, arrival, identities, lambda _: None, restored)
+            record = begin("backup", "restore", by=ALICE, sink=ListSink(), clock=CLOCK, settling="repeat")
+            one.carry_out(restoring.plan(manifest, target, arrival), record=record)
+        return place
 
     def drill(
         self,

@@ -165,6 +165,9 @@ class Restore:
         with _told(self.target.place):
             if self.manifest.kind == "sqlite" and os.path.lexists(self.target.place):
                 raise ConflictError(f"could not restore to {self.target.place}: something came there meanwhile")
+            for left in self._aside.iterdir():
+                if left != self._data:
+                    remove_tree(left)  # a death after the rename leaves nothing in plain beside it
             os.rename(self._data, self.target.place)
             sync_directory(self.target.place.parent)
         return {"place": str(self.target.place)}

@@ -174,6 +174,8 @@ class Following:
         for path in self._room.glob("*.partial"):
             try:
                 self._ship(path, is_partial=True)
+            except FileNotFoundError:
+                pass  # it became whole meanwhile, and is shipped as that
             except AtpError as error:
                 self._tell(str(error))
 
