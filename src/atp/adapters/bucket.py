@@ -33,8 +33,8 @@ _CANARY = "canary"
 _CANARY_SECONDS = 60
 _CONFIG = Config(
     connect_timeout=5,
-    read_timeout=60,
-    retries={"max_attempts": 4, "mode": "standard"},
+    read_timeout=30,
+    retries={"max_attempts": 3, "mode": "standard"},
     s3={"addressing_style": "path"},
     # Checksums of newer client versions are unknown to many servers that speak S3; MD5 is known to all.
     request_checksum_calculation="when_required",
