@@ -148,7 +148,7 @@ class TrailCopy:
 
 def _changes(entry: Entry) -> bool:
     """Whether an increment may replace it, or adds to it."""
-    return entry.kind != "file" or not (is_object(entry.path) or entry.path in ("FORMAT", INSTALLATION))
+    return entry.kind != "file" or not is_object(entry.path)
 
 
 def read_beats(place: Path) -> list[tuple[str, datetime]]:

@@ -154,13 +154,15 @@ def _files(root: Path) -> Iterator[str]:
 
 
 def _place(new: Path, place: Path, one: Increment) -> None:
-    if place.exists() and file_sha256(new, moved=_nothing) != file_sha256(place, moved=_nothing):
+    """Give a file its name in the copy; what is there already is the same, and stays."""
+    if not place.exists():
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new.rename(place)
+    elif file_sha256(new, moved=_nothing) != file_sha256(place, moved=_nothing):
         raise TamperedError(
             f"could not use increment {one.words}: its {place.name} is another one than that of the copy",
             hint="a newer backup, or --at before it",
         )
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new.rename(place)
 
 
 def _nothing(_: int) -> None:
