@@ -1,7 +1,9 @@
 """What a trail wrote after its backup is shipped, and comes back with it; what is missing or changed is said."""
 
 import io
-from collections.abc import Callable, Iterator
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,16 +23,20 @@ from atp.ops.backups.act.kinds.trail.increments import Increment, list_increment
 from atp.ops.backups.act.kinds.trail.keeping import extend_log, remove_log, superseded
 from atp.ops.backups.act.kinds.trail.logs import read_held
 from atp.ops.backups.act.listing import find_backup
+from atp.ops.backups.act.parts import read_parts
 from atp.ops.backups.act.workplace import workplace
 from atp.ops.backups.format.archive import END, header
-from atp.ops.backups.format.contents import Entry
+from atp.ops.backups.format.contents import ContentsReader, Entry
 from atp.ops.backups.format.manifest import Manifest
-from atp.ops.backups.format.seal import parse_recipients, seal
+from atp.ops.backups.format.seal import parse_recipients, seal, unsealed
+from atp.ops.drills.act.kinds.trail import TrailCopy
 from atp.ports.repository import Repository, Sink
 from tests.app.copied import check, has_keys, lived, succeeded
 from tests.app.opened import ROOT, record, running
 from tests.contracts.vaults import release
+from tests.docs.test_examples import blocks
 from tests.ops.backups.world import ALICE, IDENTITIES, RETENTION, World
+from tests.services.absent import APT_LINE
 
 DATASET = "letters"
 
@@ -214,10 +220,10 @@ def folders(path: str) -> bytes:
     return b"".join(entry(parent, kind="directory", mode=0o700) for parent in parents)
 
 
-def forge(world: World, archive: bytes) -> Increment:
+def forge(world: World, archive: Iterable[bytes]) -> Increment:
     """Whoever knows the recipients stores an increment behind the newest."""
     newest, sealed = increments(world)[-1], io.BytesIO()
-    seal([archive], recipients=parse_recipients([world.recipient]), into=sealed)
+    seal(archive, recipients=parse_recipients([world.recipient]), into=sealed)
     data, covers = sealed.getvalue(), newest.covers + timedelta(seconds=30)
     digest = sha256(data).hexdigest()
     forged = Increment(newest.series, newest.number + 1, newest.covers, covers, digest, len(data))
@@ -236,7 +242,7 @@ def forge(world: World, archive: bytes) -> Increment:
         ("logs/acme/tile/0/000", {"kind": "fifo"}, "is nothing that a trail has"),
         ("logs/acme/tile/0/001", {}, "is another one than that of the copy"),
         ("../order.db", {}, "would lead out of the place"),
-        ("stopped.json", {}, "no installation file"),
+        ("stopped.json", {}, "has no installation file"),
     ],
 )
 def test_an_increment_of_a_stranger_brings_nothing_into_a_copy(
@@ -244,8 +250,8 @@ def test_an_increment_of_a_stranger_brings_nothing_into_a_copy(
 ) -> None:
     grown(world)
     tops = entry(".", kind="directory", mode=0o700) if ".." in path else folders(path)
-    forge(world, tops + entry(path, **what) + END)
-    with pytest.raises((TamperedError, MissingError), match=sentence.replace("no installation", "has no installation")):
+    forge(world, [tops + entry(path, **what) + END])
+    with pytest.raises((TamperedError, MissingError), match=sentence):
         restore(world)
     assert not (world.root / "back").exists() and not (world.root / ".back.restoring").exists()
 
@@ -260,19 +266,7 @@ def test_what_unpacks_to_far_more_than_it_stores_is_stopped(world: World) -> Non
             yield bytes(1 << 20)
         yield END
 
-    newest, sealed = increments(world)[-1], io.BytesIO()
-    seal(archive(), recipients=parse_recipients([world.recipient]), into=sealed)
-    data = sealed.getvalue()
-    forged = Increment(
-        newest.series,
-        newest.number + 1,
-        newest.covers,
-        newest.covers + timedelta(seconds=1),
-        sha256(data).hexdigest(),
-        len(data),
-    )
-    with world.repository.store(forged.name(DATASET)) as sink:
-        sink.write(data)
+    forge(world, archive())
     with pytest.raises(TamperedError, match="far more comes out"):
         check_following(world.repository, manifest(world), IDENTITIES)
 
@@ -386,3 +380,55 @@ def test_increments_are_locked_kept_with_their_backup_and_removed_when_no_backup
     assert remove_log(world.repository, DATASET, over) == 2
     assert remove_log(world.repository, DATASET, listed[2:]) == 0, "their day is not over"
     assert increments(world) == listed[2:] and size(restore(world)) == 1_500
+
+
+def whole(world: World, copied: Path) -> str:
+    """What a drill says of a copy, held against the list of its backup."""
+    found = manifest(world)
+    stored = read_parts(world.repository, found, found.contents, moved=lambda _: None)
+    with unsealed(stored, identities=IDENTITIES) as plain:
+        lines = io.BytesIO(plain.read(1 << 20))
+    return TrailCopy(copied).whole(ContentsReader(lines))
+
+
+@pytest.mark.parametrize(
+    "name", ["stray", "keys/log/acme.key", "logs/acme/tile/0/900", "evidences/more", "logs/nobody/"]
+)
+def test_in_a_copy_that_was_brought_forward_no_other_name_is_accepted(name: str, world: World) -> None:
+    grown(world)
+    back = restore(world)
+    assert "which was then brought forward" in whole(world, back)
+    stray = back / name
+    (stray if name.endswith("/") else stray.parent).mkdir(parents=True, exist_ok=True)
+    if not name.endswith("/"):
+        stray.touch()
+    with pytest.raises(TamperedError, match="were not backed up"):
+        whole(world, back)
+
+
+def test_in_a_copy_that_was_brought_forward_each_object_of_the_backup_is_as_it_was(world: World) -> None:
+    grown(world)
+    back = restore(world)
+    bundle = back / "logs/acme/tile/entries/000.zst"
+    bundle.write_bytes(flip(bytearray(bundle.read_bytes()), 300))
+    with pytest.raises(TamperedError, match=r"000\.zst"):
+        whole(world, back)
+
+
+def test_age_zstd_and_tar_bring_it_forward_as_the_document_says(world: World) -> None:
+    if shutil.which("age") is None or shutil.which("zstd") is None:
+        pytest.skip(f"could not find age and zstd (hint: {APT_LINE})")
+    sizes = grown(world)
+    (words,) = blocks("docs/backups.md", "sh")
+    place = restore(world, at=increments(world)[1].covers + timedelta(seconds=45))
+    needed = [one for one in increments(world) if one.covers > manifest(world).consistent_at]
+    hand = world.root / "hand"
+    hand.mkdir()
+    (hand / "KEY.txt").write_text(world.private)
+    for one in needed:
+        stored = hand / one.name("").removeprefix("/")
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        stored.write_bytes(b"".join(world.repository.read(one.name(DATASET))))
+    words = words.replace("SERIES", needed[0].series).replace("PLACE", str(place))
+    subprocess.run(["bash", "-ec", words], cwd=hand, check=True)
+    assert size(place) == sizes[-1] and check(place).is_whole
