@@ -14,8 +14,7 @@ from atp.cli.acting import Acting
 from atp.cli.output import safe
 from atp.cli.vault import Desk, at_desk, day, tell
 from atp.errors import InvalidError, MissingError
-from atp.ops.backups.act.kinds.choose import connection_of
-from atp.ops.backups.act.kinds.postgresql.following import Following
+from atp.ops.backups.act.kinds.choose import follower_of
 from atp.ops.backups.act.listing import find_backup
 from atp.ops.backups.declare import Declared
 from atp.ops.backups.evidence import backup_followed
@@ -24,29 +23,25 @@ from atp.ops.estate.evidence.proofs import BACKUP_DONE
 from atp.ports.repository import Repository
 
 _WITHIN = timedelta(seconds=60)
-_TELL_SECONDS = 300.0
+_TELL_SECONDS_MIN = 30.0
 
 
 @click.command()
 @click.argument("dataset")
-@click.option("--within", help="The longest that a commit may wait.  [default: half of the RPO, at most 1min]")
+@click.option("--within", help="The longest that a change may wait.  [default: half of the RPO, at most 1min]")
 @at_desk
 def command(desk: Desk, dataset: str, within: str | None) -> None:
-    """Follow DATASET, a PostgreSQL server: receive its write-ahead log as it is written, encrypt, store and lock it.
+    """Follow DATASET: encrypt, store and lock what it writes between two backups, as it is written.
 
-    Between two backups any moment can be restored then. Run it under a supervisor, on another machine than the server;
-    SIGTERM ends it. When it was away, a replication slot has kept what it missed: watch the disk of the server.
+    Of a PostgreSQL server that is its write-ahead log, and any moment can be restored then; follow it from another
+    machine. When nobody followed, a replication slot has kept what was missed: watch the disk of the server. Of a trail
+    it is what came since the last look; follow it where its directory is. Run it under a supervisor; SIGTERM ends it.
 
     \b
     Example:
       atp backup follow ledger --within 30s
     """
     declared = desk.declared(dataset)
-    if declared.kind != "postgresql" or not declared.is_continuous:
-        raise InvalidError(
-            f"could not follow {dataset!r}: it is not declared to be shipped continuously",
-            hint=f"edit estate.yaml: datasets.{dataset}: {{kind: postgresql, backup: {{continuous: true}}}}",
-        )
     limit = _length(within) if within else _within(desk.estate.datasets[dataset].rpo)
     over = list[int]()
 
@@ -58,20 +53,18 @@ def command(desk: Desk, dataset: str, within: str | None) -> None:
     with desk.acting() as doing, ExitStack() as stack:
         names = dict.fromkeys((declared.repository, *declared.copies_in))
         repositories = {name: stack.enter_context(closing(desk.open(name))) for name in names}
-        teller = _Teller(desk, doing, declared, repositories)
-        following = Following(
-            dataset=dataset,
-            connection=connection_of(declared.address, desk.address),
+        teller = _Teller(desk, doing, declared, repositories, pace=limit)
+        following = follower_of(
+            declared,
+            read=desk.address,
             repositories=repositories,
-            recipients=declared.recipients,
-            retention=declared.retention,
             room=follow_room(dataset, declared.source_words),
             clock=doing.clock,
             within=limit,
             shipped=teller.shipped,
             trouble=teller.trouble,
         )
-        desk.output.note(f"following {dataset}: a commit waits at most {limit.total_seconds():g} s")
+        desk.output.note(f"following {dataset}: a change waits at most {limit.total_seconds():g} s")
         with doing.recorded("backup", "follow", resource=dataset, data={"repositories": list(repositories)}):
             following.run(is_over=lambda: bool(over))
         teller.end()
@@ -81,19 +74,30 @@ def command(desk: Desk, dataset: str, within: str | None) -> None:
 
 
 class _Teller:
-    """Says on the terminal what was shipped, and in the trail how far that reaches, once in five minutes."""
+    """Says on the terminal what was shipped, and in the trail how far that reaches, so often that a review finds it
+    within the RPO: at the pace of shipping, at most each half minute."""
 
-    def __init__(self, desk: Desk, doing: Acting, declared: Declared, repositories: Mapping[str, Repository]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        doing: Acting,
+        declared: Declared,
+        repositories: Mapping[str, Repository],
+        *,
+        pace: timedelta,
+    ) -> None:
+        self._pace_seconds = max(pace.total_seconds(), _TELL_SECONDS_MIN)
         self.reaches_to: datetime | None = None
         self._desk, self._doing, self._declared, self._repositories = desk, doing, declared, repositories
         self._segment = ""
         self._told_at = 0.0
 
     def shipped(self, segment: str, covers_until: datetime) -> None:
-        """One segment is in every repository."""
+        """This one is in every repository, and was the newest then; the same again: nothing came after it."""
+        if segment != self._segment:
+            self._desk.output.note(f"{segment} reaches to {day(covers_until)}")
         self._segment, self.reaches_to = segment, covers_until
-        self._desk.output.note(f"{segment} reaches to {day(covers_until)}")
-        if time.monotonic() - self._told_at > _TELL_SECONDS:
+        if time.monotonic() - self._told_at >= self._pace_seconds:
             self.end()
 
     def trouble(self, words: str) -> None:

@@ -180,8 +180,13 @@ def forked(here: Path) -> bytes:
     return sign_checkpoint(Checkpoint("example.org/acme", 300, bytes(32)), key)
 
 
-def test_a_trail_that_claims_to_ship_changes_is_refused(atp: Atp, here: Path) -> None:
+def test_what_ships_no_changes_cannot_claim_to(atp: Atp, here: Path) -> None:
     text = (here / "estate.yaml").read_text()
-    (here / "estate.yaml").write_text(text.replace("schedule: 30min", "schedule: 12h, continuous: true", 1))
-    ran = atp("backup", "run", "house-trail")
-    assert ran.code == 2 and "kind trail ships no changes" in ran.err, ran
+    head, letters = text.split("house-letters:")
+    claimed = letters.replace("schedule: 30min", "schedule: 12h, continuous: true", 1)
+    (here / "estate.yaml").write_text(f"{head}house-letters:{claimed}")
+    ran = atp("backup", "run", "house-letters")
+    assert ran.code == 2 and "kind files ships no changes" in ran.err, ran
+    (here / "estate.yaml").write_text(text)
+    ran = atp("backup", "follow", "house-trail")
+    assert ran.code == 2 and "not declared to be shipped continuously" in ran.err, ran

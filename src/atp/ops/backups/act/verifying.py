@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 from atp.errors import AtpError, MissingError, RefusedError, TamperedError
-from atp.ops.backups.act.kinds.postgresql.arrival import check_following
+from atp.ops.backups.act.kinds.choose import check_following
 from atp.ops.backups.act.listing import Listed
 from atp.ops.backups.act.parts import Moved, Source, check_parts, read_parts
 from atp.ops.backups.evidence import Verified
@@ -41,8 +41,7 @@ def verify(
             found.entries = _check_contents(repository, manifest, identities, moved)
         else:
             check_parts(repository, manifest, list(manifest.parts()), moved=moved)
-        if manifest.kind == "postgresql":
-            found.following = check_following(repository, manifest, identities)
+        found.following = check_following(repository, manifest, identities)
         found.is_read_back = True
     except (TamperedError, MissingError, RefusedError) as error:
         found.faults.append(str(diagnosed(repository, manifest, error)))

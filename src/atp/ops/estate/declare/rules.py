@@ -21,6 +21,7 @@ from atp.ops.estate.declare.values import (
 
 _DATABASES = ("postgresql", "sqlite")
 _TREES = ("files", "configuration")
+_FOLLOWED = ("postgresql", "trail")
 
 
 def check_hours(hours: RevenueHours) -> Iterator[Contradiction]:
@@ -85,7 +86,7 @@ def check_dataset(dataset: Dataset) -> Iterator[Contradiction]:
         yield Contradiction("retention", "copies are gone before the next is made", "longer than backup.schedule")
     if backup and backup.repository in backup.copies_in:
         yield Contradiction("backup.copies_in", "it names the repository itself", "name others, or leave it out")
-    if backup and backup.continuous and dataset.kind != "postgresql":
+    if backup and backup.continuous and dataset.kind not in _FOLLOWED:
         yield Contradiction(
             "backup.continuous", f"a dataset of kind {dataset.kind} ships no changes", "false, and a shorter schedule"
         )

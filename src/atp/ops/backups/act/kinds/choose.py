@@ -1,19 +1,23 @@
 """Which kind of dataset is captured and received by whom."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from atp.errors import InvalidError
 from atp.limits import KNOWN_NOTE_BYTES_MAX, REASON_CHARS_MAX
 from atp.ops.backups.act.kinds.files import FilesArrival, FilesCapture
 from atp.ops.backups.act.kinds.postgresql.arrival import PostgresqlArrival
+from atp.ops.backups.act.kinds.postgresql.arrival import check_following as check_segments
 from atp.ops.backups.act.kinds.postgresql.capture import PostgresqlCapture
 from atp.ops.backups.act.kinds.postgresql.connection import Connection, parse_connection
+from atp.ops.backups.act.kinds.postgresql.following import Following
 from atp.ops.backups.act.kinds.postgresql.keeping import extend_log, superseded_log
-from atp.ops.backups.act.kinds.shape import Arrival, Capture, Occasion
+from atp.ops.backups.act.kinds.shape import Arrival, Capture, Follower, Occasion
 from atp.ops.backups.act.kinds.sqlite import SqliteArrival, SqliteCapture
-from atp.ops.backups.act.kinds.trail.arrival import TrailArrival
+from atp.ops.backups.act.kinds.trail.arrival import TrailArrival, check_increments
+from atp.ops.backups.act.kinds.trail.following import TrailFollowing
+from atp.ops.backups.act.kinds.trail.keeping import extend_increments, superseded_increments
 from atp.ops.backups.act.kinds.trail.packing import TrailCapture
 from atp.ops.backups.act.parts import Moved
 from atp.ops.backups.declare import Declared
@@ -59,11 +63,14 @@ def extend_following(repository: Repository, manifest: Manifest, until: datetime
     """Keep what follows a backup as long as the backup itself, where its kind has such a thing."""
     if manifest.kind == "postgresql":
         extend_log(repository, manifest, until)
+    elif manifest.kind == "trail":
+        extend_increments(repository, manifest, until)
 
 
 def superseded(repository: Repository, manifests: Sequence[Manifest], *, dataset: str, now: datetime) -> Sequence[str]:
     """The names of what was shipped between backups, is needed by none of these, and whose day is over."""
-    return superseded_log(repository, manifests, dataset=dataset, now=now)
+    segments = superseded_log(repository, manifests, dataset=dataset, now=now)
+    return [*segments, *superseded_increments(repository, manifests, dataset=dataset, now=now)]
 
 
 def arrival_of(
@@ -86,11 +93,67 @@ def arrival_of(
         arrival = PostgresqlArrival(repository, manifest, identities, at)
         arrival.prepare()
         return arrival
-    reaches_to = manifest.consistent_at
     if manifest.kind == "trail":
         assert occasion is not None, "whoever restores a trail says so"
-        return TrailArrival(reaches_to, manifest.backup, occasion)
+        trail = TrailArrival(repository, manifest, identities, occasion, at)
+        trail.prepare()
+        return trail
+    reaches_to = manifest.consistent_at
     return SqliteArrival(reaches_to) if manifest.kind == "sqlite" else FilesArrival(reaches_to)
+
+
+def check_following(repository: Repository, manifest: Manifest, identities: Sequence[Identity]) -> int | None:
+    """Read all that was shipped after a backup, with keys decrypted too; how many objects, None where nothing is.
+    TamperedError or MissingError names the first that is not there, or not what was stored."""
+    if manifest.kind == "postgresql":
+        return check_segments(repository, manifest, identities)
+    return check_increments(repository, manifest, identities) if manifest.kind == "trail" else None
+
+
+def follower_of(
+    declared: Declared,
+    *,
+    read: ReadAddress,
+    repositories: Mapping[str, Repository],
+    room: Path,
+    clock: Clock,
+    within: timedelta,
+    shipped: Callable[[str, datetime], object],
+    trouble: Callable[[str], object],
+) -> Follower:
+    """What ships the changes of a dataset; nothing is touched yet. `room` is a private directory that outlives this
+    process, `within` how long a change may wait; `shipped` gets the newest object that is in every repository, and
+    until when all is there. InvalidError when the dataset is not declared to be followed."""
+    if not declared.is_continuous:
+        raise InvalidError(
+            f"could not follow {declared.dataset!r}: it is not declared to be shipped continuously",
+            hint=f"edit estate.yaml: datasets.{declared.dataset}.backup: {{continuous: true}}",
+        )
+    if declared.kind == "trail":
+        return TrailFollowing(
+            dataset=declared.dataset,
+            source=declared.path,
+            repositories=repositories,
+            recipients=declared.recipients,
+            retention=declared.retention,
+            room=room,
+            clock=clock,
+            within=within,
+            shipped=shipped,
+            trouble=trouble,
+        )
+    return Following(
+        dataset=declared.dataset,
+        connection=connection_of(declared.address, read),
+        repositories=repositories,
+        recipients=declared.recipients,
+        retention=declared.retention,
+        room=room,
+        clock=clock,
+        within=within,
+        shipped=shipped,
+        trouble=trouble,
+    )
 
 
 def _check_occasion(occasion: Occasion, manifest: Manifest) -> None:

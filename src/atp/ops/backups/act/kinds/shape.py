@@ -83,3 +83,10 @@ class Arrival(Protocol):
     @property
     def told(self) -> Sequence[str]:
         """Sentences about what came back, for people; known when the steps are done."""
+
+
+class Follower(Protocol):
+    """Ships what a dataset writes between two backups."""
+
+    def run(self, *, is_over: Callable[[], bool]) -> None:
+        """Follow until `is_over`; what goes wrong meanwhile is told, and tried again."""

@@ -13,9 +13,11 @@ from atp.limits import HEARTBEATS_MAX, TILE_WIDTH
 from atp.log.reader import log_key
 from atp.merkle.entries import decode_entries
 from atp.merkle.tiles import EntryBundle
+from atp.ops.backups.act.kinds.trail.capture import object_keys
 from atp.ops.backups.act.kinds.trail.logs import INSTALLATION, ORDER, read_held
-from atp.ops.backups.format.checking import check_tree
-from atp.ops.backups.format.contents import ContentsReader
+from atp.ops.backups.act.kinds.trail.merging import is_object, is_other
+from atp.ops.backups.format.checking import check_tree, file_sha256
+from atp.ops.backups.format.contents import ContentsReader, Entry
 from atp.ops.drills.act.kinds.shape import Living, Row
 from atp.tenants.names import OPERATIONS
 from atp.tenants.restored import FILE as RESTORED
@@ -88,13 +90,37 @@ class TrailCopy:
         return f"{len(sizes):,} logs, by their entries: {', '.join(sizes)}"
 
     def whole(self, contents: ContentsReader) -> str:
-        """See Copy. But for the file that says what the copy is, which the restore wrote anew, and nothing besides."""
-        kept = (entry for entry in contents.entries() if entry.path not in _REWRITTEN)
+        """See Copy. But for the file that says what the copy is, which the restore wrote anew, and nothing besides.
+
+        Of a copy that was brought forward every object of the backup is as it was, and every other name is one that
+        its logs have: what these hold their signatures say.
+        """
+        entries = list(contents.entries())
+        followed = self._is_followed(entries)
+        kept = [entry for entry in entries if entry.path not in _REWRITTEN and not (followed and _changes(entry))]
         listed = check_tree(self.place, kept, moved=_nothing)
-        found = sum(len(folders) + len(files) for _, folders, files in os.walk(self.place)) - 1
-        if found != listed or not (self.place / RESTORED).is_file():
-            raise TamperedError(f"{found:,} names beside {RESTORED}, and {listed:,} were backed up")
-        return f"{listed:,} entries, every byte as it was backed up; {RESTORED} says what is known of the copy"
+        strays = self._strays((entry.path for entry in entries), is_followed=followed)
+        if strays or not (self.place / RESTORED).is_file():
+            raise TamperedError(f"{len(strays):,} names that were not backed up, {RESTORED} aside: {strays[:3]}")
+        forward = ", which was then brought forward" if followed else ""
+        return f"{listed:,} entries, every byte as it was backed up{forward}; {RESTORED} says what is known of the copy"
+
+    def _is_followed(self, entries: Sequence[Entry]) -> bool:
+        """Whether increments came over it: each brings another order."""
+        order = next((entry for entry in entries if entry.path == ORDER), None)
+        return order is not None and file_sha256(self.place / ORDER, moved=_nothing) != order.sha256
+
+    def _strays(self, listed: Iterable[str], *, is_followed: bool) -> list[str]:
+        """The names that neither the backup nor, when more followed it, its logs explain."""
+        walked = [(folder, name) for folder, folders, files in os.walk(self.place) for name in (*folders, *files)]
+        names = {os.path.relpath(os.path.join(folder, name), self.place) for folder, name in walked} - {RESTORED}
+        explained = set(listed)
+        if is_followed:
+            logs = read_held(self.place).logs
+            objects = {key for log in logs for key in object_keys(log.tenant, stop=log.published)}
+            came = {name for name in names if name in objects or is_other(name)}
+            explained |= came | {str(parent) for name in came for parent in Path(name).parents}
+        return sorted(names - explained)
 
     def beats(self) -> Iterator[tuple[str, datetime]]:
         """See Copy: the newest of the operators' log, read from its end."""
@@ -118,6 +144,11 @@ class TrailCopy:
 
     def close(self) -> None:
         """See Copy."""
+
+
+def _changes(entry: Entry) -> bool:
+    """Whether an increment may replace it, or adds to it."""
+    return entry.kind != "file" or not is_object(entry.path)
 
 
 def read_beats(place: Path) -> list[tuple[str, datetime]]:

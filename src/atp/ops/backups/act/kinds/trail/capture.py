@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from atp.errors import MissingError, RefusedError, TamperedError, UnavailableError
 from atp.limits import TILE_WIDTH
@@ -35,11 +36,15 @@ Moved = Callable[[int], object]
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What was copied: how many logs, how many entries they have, and when that was so."""
+    """What was copied: the logs, and when they were so."""
 
-    logs: int
-    entries: int
+    held: Held
     copied_at: datetime
+
+    @property
+    def entries(self) -> int:
+        """How many entries all logs have."""
+        return sum(log.size for log in self.held.logs)
 
 
 def capture(
@@ -52,6 +57,21 @@ def capture(
     verify: then the original does not either. Costs a copy of the order, a link or a copy of each object, and one
     reading of all.
     """
+    captured = copy_trail(data, into, backup=backup, now=now, moved=moved)
+    _check_copy(into)
+    return captured
+
+
+def copy_trail(
+    data: Path,
+    into: Path,
+    *,
+    backup: str,
+    now: Callable[[], datetime],
+    moved: Moved = lambda _: None,
+    beyond: Mapping[str, int] = MappingProxyType({}),
+) -> Captured:
+    """The same unverified, and without the objects that the first `beyond` entries of a log have, by tenant."""
     _check_source(data)
     keys, instants = _vkeys(data), list[datetime]()
     copy_database(data / ORDER, into / ORDER, began=lambda: instants.append(now()), moved=moved)
@@ -62,10 +82,9 @@ def capture(
         _copy_tree(data / name, into / name, moved)
     held = read_held(into)
     for log in held.logs:
-        _copy_log(data, into, log, keys, moved)
+        _copy_log(data, into, log, keys, moved, beyond=beyond.get(log.tenant, 0))
     write_restored(into, _mark(data, held, backup, instants[0]))
-    _check_copy(into)
-    return Captured(len(held.logs), sum(log.size for log in held.logs), instants[0])
+    return Captured(held, instants[0])
 
 
 def _check_source(data: Path) -> None:
@@ -105,7 +124,7 @@ def _settle_journal(order: Path) -> None:
         raise UnavailableError(f"could not settle the copy of {ORDER}: {error}", hint="repeat") from None
 
 
-def _copy_log(data: Path, into: Path, log: HeldLog, keys: Mapping[str, bytes], moved: Moved) -> None:
+def _copy_log(data: Path, into: Path, log: HeldLog, keys: Mapping[str, bytes], moved: Moved, *, beyond: int) -> None:
     """The full tiles and bundles that the checkpoint covers, and no other: later ones belong to later checkpoints."""
     folder = into / log_key(log.tenant, "")
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,20 +134,20 @@ def _copy_log(data: Path, into: Path, log: HeldLog, keys: Mapping[str, bytes], m
         _copy_if_there(data / log_key(log.tenant, "vkey"), folder / "vkey")
     if log.note is not None:
         (folder / "checkpoint").write_bytes(log.note)
-    for key in _objects(log):
+    for key in object_keys(log.tenant, stop=log.published, first=beyond):
         moved(_copy_object(data / key, into / key))
     _copy_tree(data / log_key(log.tenant, "packs"), folder / "packs", moved)
 
 
-def _objects(log: HeldLog) -> Iterator[str]:
-    """The keys of the objects that a log of this size has."""
-    for number in range(log.published // TILE_WIDTH):
-        yield bundle_key(log.tenant, number)
-    level, count = 0, log.published // TILE_WIDTH
-    while count:
-        for number in range(count):
-            yield log_key(log.tenant, Tile(level, number).path)
-        level, count = level + 1, count >> TILE_HEIGHT
+def object_keys(tenant: str, *, stop: int, first: int = 0) -> Iterator[str]:
+    """The keys of the objects that a log of `stop` entries has, and one of `first` entries has not."""
+    for number in range(first // TILE_WIDTH, stop // TILE_WIDTH):
+        yield bundle_key(tenant, number)
+    level, begin, end = 0, first // TILE_WIDTH, stop // TILE_WIDTH
+    while end:
+        for number in range(begin, end):
+            yield log_key(tenant, Tile(level, number).path)
+        level, begin, end = level + 1, begin >> TILE_HEIGHT, end >> TILE_HEIGHT
 
 
 def _copy_object(path: Path, into: Path) -> int:

@@ -61,4 +61,4 @@ class TrailCapture:
             self.copy.mkdir(mode=0o700)
         captured = capture(self.source, self.copy, backup=self.backup, now=self.clock.now, moved=self.moved)
         self._captured = captured
-        return {"logs": captured.logs, "log_entries": captured.entries}
+        return {"logs": len(captured.held.logs), "log_entries": captured.entries}
