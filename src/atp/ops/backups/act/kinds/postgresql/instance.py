@@ -26,6 +26,7 @@ from atp.ops.backups.format.contents import Names
 NOBODY = 65_534
 _LOOK_SECONDS = 0.02
 _STOP_SECONDS = 300
+_KNOCKED = b"FATAL:  the database system is "  # what it says to us while we ask whether it lets somebody in
 _PREPARED_MIN = 1_000  # the log may tell of more prepared transactions than were allowed when the backup began
 _PLACE_BYTES_MAX = 75  # of TMPDIR: the path of a socket has 107, and our names take the rest
 _AUTO = "postgresql.auto.conf"
@@ -173,7 +174,8 @@ def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path)
         if time.monotonic() > deadline:
             raise UnavailableError("could not start PostgreSQL: its recovery does not end")
         time.sleep(_LOOK_SECONDS)
-    raise MalformedError(f"could not recover the cluster: {last_words(_said(log))}")
+    said = b"\n".join(line for line in _said(log).splitlines() if _KNOCKED not in line)
+    raise MalformedError(f"could not recover the cluster: {last_words(said)}")
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
