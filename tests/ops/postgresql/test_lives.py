@@ -179,6 +179,28 @@ def test_a_strange_cluster_comes_back_with_all_that_it_had(here: Path) -> None:
         release(here / "vault")
 
 
+def test_a_living_page_that_is_damaged_is_named_and_no_backup(here: Path) -> None:
+    try:
+        with cluster("--data-checksums") as bank:
+            atp = program(here, bank)
+            bank.ask("CREATE TABLE booking AS SELECT generate_series(1, 10000) AS id")
+            bank.ask("CHECKPOINT")
+            ((path,),) = bank.ask("SELECT pg_relation_filepath('booking')")
+            with (bank.data / str(path)).open("r+b") as file:
+                file.seek(3 * 8192 + 4000)
+                file.write(b"\xde\xad")
+            ran = atp("backup", "run", "ledger")
+            assert ran.code == 5 and f"{path}, block 3" in ran.err and "damaged" in ran.err, ran
+            assert not list((here / "vault/ledger").glob("*/manifest.json"))
+            bank.kill()
+            gone = atp("backup", "run", "ledger")
+            assert gone.code == 5 and "damaged" not in gone.err
+    except AbsentError as error:
+        pytest.skip(str(error))
+    finally:
+        release(here / "vault")
+
+
 def prepared(here: Path, bank: Cluster) -> Atp:
     for setting in ("max_prepared_transactions = 20", "track_commit_timestamp = on", "max_connections = 300"):
         bank.ask(f"ALTER SYSTEM SET {setting}")

@@ -3,6 +3,7 @@
 The write-ahead log that makes it consistent is in it (`--wal-method=fetch`), so that a backup alone can be restored.
 """
 
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -180,16 +181,17 @@ class PostgresqlCapture:
         source.wait()
         said.seek(0)
         words = said.read(BACKUP_LINE_BYTES_MAX)
-        return UnavailableError(
-            f"could not back up the cluster: {last_words(words) if words.strip() else reason}",
-            hint=_hint(words),
-        )
+        why = last_words(words) if words.strip() else reason
+        if "checksum" in why:
+            found = re.search(rb'file "([^"\n]+)", block (\d+)', words)
+            why += f" (first in {found[1].decode(errors='replace')}, block {int(found[2])})" if found else ""
+        return UnavailableError(f"could not back up the cluster: {why}", hint=_hint(why))
 
 
-def _hint(said: bytes) -> str:
-    if b"checksum" in said:
+def _hint(why: str) -> str:
+    if "checksum" in why:
         return "pages of the living cluster are damaged: restore the newest backup, or ask a person"
-    if b"WAL" in said or b"removed" in said:
+    if "could not find WAL" in why or "already been removed" in why:
         return "wal_keep_size was too small for what was written meanwhile: enlarge it, or follow the dataset"
     return "the role has to have REPLICATION, and pg_hba.conf has to let it"
 
