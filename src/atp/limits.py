@@ -99,6 +99,7 @@ FOLLOWED_PLAIN_BYTES_MIN = 1024 * 1024 * 1024  # that may come out of any increm
 FOLLOWED_PLAIN_RATIO_MAX = 100  # and so many more for each byte of it: entries are packed before
 POSTGRESQL_ASK_SECONDS = 3_600  # that one question to a server may take
 POSTGRESQL_ANSWER_BYTES_MAX = 8 * 1024 * 1024
+POSTGRESQL_HISTORY_BYTES_MAX = 1024 * 1024  # of the history of a timeline: a line for each before it
 POSTGRESQL_START_SECONDS = 24 * 3_600  # that a server may take to replay its log
 BACKUP_WARNINGS_MAX = 20  # that are told one by one
 RESTORED_BYTES_MAX = 16 * 1024 * 1024  # what a copy of a data directory says of itself: 400 bytes a tenant

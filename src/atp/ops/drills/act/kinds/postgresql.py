@@ -126,7 +126,7 @@ class PostgresqlCopy:
 
     def _ask(self, sql: str) -> list[list[str]]:
         assert self._server is not None, "it is open"
-        return self._server.ask(sql, options={"default_transaction_read_only": "on"})
+        return self._server.ask(sql, options={"default_transaction_read_only": "on", "client_encoding": "UTF8"})
 
 
 def make_ready_cluster(place: Path) -> int | None:

@@ -11,14 +11,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
-from atp.limits import REPOSITORY_CHUNK_BYTES
+from atp.limits import POSTGRESQL_HISTORY_BYTES_MAX, REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.kinds.files import check_listed, receive_tree
-from atp.ops.backups.act.kinds.postgresql.instance import Instance, restore_command, running
+from atp.ops.backups.act.kinds.postgresql.instance import Instance, control_of, restore_command, running
 from atp.ops.backups.act.kinds.postgresql.segments import Shipped, list_shipped, needed, reaches_to, wal_prefix
 from atp.ops.backups.act.kinds.shape import Doing
 from atp.ops.backups.act.step import Data, Step
 from atp.ops.backups.format.contents import ContentsReader, Names
-from atp.ops.backups.format.manifest import Manifest
+from atp.ops.backups.format.manifest import Cluster, Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
 from atp.ops.backups.format.stream import Plain
 from atp.ports.repository import Repository
@@ -79,8 +79,12 @@ class PostgresqlArrival:
     def _fetch(self, folder: Path) -> Data:
         folder.mkdir(mode=0o700)
         for one in self._following:
-            fetch_segment(self.repository, one, self.identities, folder / one.segment)
+            fetch_segment(self.repository, one, self.identities, folder / one.segment, bytes_max=self._bytes_max(one))
         return {"segments": len(self._following)}
+
+    def _bytes_max(self, one: Shipped) -> int:
+        assert self.manifest.cluster is not None, "backups of this kind say what log they need"
+        return bytes_max_of(one, self.manifest.cluster)
 
     def _recover(self, data: Path) -> Data:
         if self._names is None:
@@ -100,7 +104,7 @@ class PostgresqlArrival:
         with running(data, names, settings=settings) as server:
             if not target:
                 self._check_end(server)
-            return _told(server)
+            return _told(server, data)
 
     def _check_end(self, server: Instance) -> None:
         """A server ends its recovery where the log is broken, and is content: the last segment has to be used."""
@@ -121,24 +125,45 @@ def check_following(repository: Repository, manifest: Manifest, identities: Sequ
     listed = list_shipped(repository, wal_prefix(manifest.dataset, manifest.cluster.system))
     following = needed(listed, manifest.cluster, at=None)
     for one in following:
-        for _ in read_segment(repository, one, identities):
+        for _ in read_segment(repository, one, identities, bytes_max=bytes_max_of(one, manifest.cluster)):
             pass
     return len(following)
 
 
-def fetch_segment(repository: Repository, one: Shipped, identities: Sequence[Identity], into: Path) -> None:
+def bytes_max_of(one: Shipped, cluster: Cluster) -> int:
+    """How much one can hold: whoever knows the recipients can make one that never ends."""
+    return POSTGRESQL_HISTORY_BYTES_MAX if one.is_history else cluster.segment_bytes
+
+
+def fetch_segment(
+    repository: Repository, one: Shipped, identities: Sequence[Identity], into: Path, *, bytes_max: int
+) -> None:
     """Decrypt one segment to a new file. UnavailableError when the disk refuses; else see `read_segment`."""
     try:
         with into.open("xb") as file:
-            for chunk in read_segment(repository, one, identities):
+            for chunk in read_segment(repository, one, identities, bytes_max=bytes_max):
                 file.write(chunk)
     except OSError as error:
         raise UnavailableError(f"could not write {into}: {error.strerror}", hint="make room there") from None
 
 
-def read_segment(repository: Repository, one: Shipped, identities: Sequence[Identity]) -> Iterator[bytes]:
+def read_segment(
+    repository: Repository, one: Shipped, identities: Sequence[Identity], *, bytes_max: int
+) -> Iterator[bytes]:
     """The bytes of a segment, without a key those that are stored. TamperedError, at the end at the latest, when they
-    are not what was stored, MissingError when it is gone."""
+    are not what was stored or more than one can hold, MissingError when it is gone."""
+    total = 0
+    for chunk in _read(repository, one, identities):
+        total += len(chunk)
+        if identities and total > bytes_max:
+            raise TamperedError(
+                f"could not read {one.segment} of the write-ahead log: it has more than {bytes_max:,} bytes",
+                hint="an earlier --at, and find out who wrote there",
+            )
+        yield chunk
+
+
+def _read(repository: Repository, one: Shipped, identities: Sequence[Identity]) -> Iterator[bytes]:
     what, digest = f"could not read {one.segment} of the write-ahead log", sha256()
 
     def stored() -> Iterator[bytes]:
@@ -167,10 +192,11 @@ def _not_stored(what: str) -> TamperedError:
     )
 
 
-def _told(server: Instance) -> Data:
+def _told(server: Instance, data: Path) -> Data:
     """What the recovery said of itself."""
     last = _LAST.findall(server.said)
-    ((timeline, place),) = server.ask("SELECT timeline_id, redo_lsn FROM pg_control_checkpoint()")
+    found = control_of(data)
+    timeline, place = found["Latest checkpoint's TimeLineID"], found["Latest checkpoint's REDO location"]
     return {"last_transaction_at": last[-1] if last else None, "timeline": int(timeline), "redo": place}
 
 

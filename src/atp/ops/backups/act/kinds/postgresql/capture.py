@@ -3,6 +3,7 @@
 The write-ahead log that makes it consistent is in it (`--wal-method=fetch`), so that a backup alone can be restored.
 """
 
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -32,8 +33,8 @@ _MANIFEST, _MANIFEST_BYTES_MAX = "backup_manifest", 1 << 28
 _SQL = """\
 SELECT (SELECT system_identifier FROM pg_control_system()), current_setting('server_version_num')::int / 10000,
   (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'),
-  (SELECT rolname FROM pg_roles WHERE oid = 10), current_database(),
-  (SELECT count(*) FROM pg_tablespace WHERE oid NOT IN (1663, 1664))
+  (SELECT rolname FROM pg_roles WHERE rolsuper ORDER BY rolcanlogin DESC, oid LIMIT 1), current_database(),
+  (SELECT count(*) FROM pg_tablespace WHERE oid NOT IN (1663, 1664)), pg_is_in_recovery()
 """
 
 
@@ -81,13 +82,23 @@ class PostgresqlCapture:
         return self._ended_at
 
     def _ask(self) -> Data:
-        ((self._system, major, segment_bytes, superuser, database, tablespaces),) = query(
+        ((self._system, major, segment_bytes, superuser, database, tablespaces, is_standby),) = query(
             _SQL, connection=self.connection
         )
+        if is_standby == "t":
+            raise InvalidError(
+                "could not back up the cluster: it is a standby, which does not know what was committed by when",
+                hint="the address of the primary",
+            )
         if tablespaces != "0":
             raise InvalidError(
                 "could not back up the cluster: it has tablespaces of its own, which one stream cannot hold",
                 hint="ALTER TABLE ... SET TABLESPACE pg_default",
+            )
+        if "\ufffd" in superuser + database:
+            raise InvalidError(
+                "could not back up the cluster: the name of its database, or of its superuser, is not UTF-8",
+                hint="the address of another of its databases",
             )
         self._major, self._segment_bytes = int(major), int(segment_bytes)
         self.names = Names(superuser=superuser, database=database)
@@ -170,10 +181,19 @@ class PostgresqlCapture:
         source.wait()
         said.seek(0)
         words = said.read(BACKUP_LINE_BYTES_MAX)
-        return UnavailableError(
-            f"could not back up the cluster: {last_words(words) if words.strip() else reason}",
-            hint="the role has to have REPLICATION, and pg_hba.conf has to let it",
-        )
+        why = last_words(words) if words.strip() else reason
+        if "checksum" in why:
+            found = re.search(rb'file "([^"\n]+)", block (\d+)', words)
+            why += f" (first in {found[1].decode(errors='replace')}, block {int(found[2])})" if found else ""
+        return UnavailableError(f"could not back up the cluster: {why}", hint=_hint(why))
+
+
+def _hint(why: str) -> str:
+    if "checksum" in why:
+        return "pages of the living cluster are damaged: restore the newest backup, or ask a person"
+    if "could not find WAL" in why or "already been removed" in why:
+        return "wal_keep_size was too small for what was written meanwhile: enlarge it, or follow the dataset"
+    return "the role has to have REPLICATION, and pg_hba.conf has to let it"
 
 
 def _entry(info: tarfile.TarInfo) -> Entry:

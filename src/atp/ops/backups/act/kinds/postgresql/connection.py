@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from atp.errors import InvalidError
 
@@ -19,14 +19,19 @@ _VARIABLES: Mapping[str, str] = {
     "password": "PGPASSWORD",
     "passfile": "PGPASSFILE",
     "dbname": "PGDATABASE",
-    "service": "PGSERVICE",
     "sslmode": "PGSSLMODE",
     "sslrootcert": "PGSSLROOTCERT",
     "sslcert": "PGSSLCERT",
     "sslkey": "PGSSLKEY",
+    "channel_binding": "PGCHANNELBINDING",
     "connect_timeout": "PGCONNECT_TIMEOUT",
 }
-_WORD = re.compile(r"\s*([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']*)(?=\s|$)")
+_URI = re.compile(
+    r"postgres(?:ql)?://(?:(?P<user>[^:/?@]*)(?::(?P<password>[^@/]*))?@)?"
+    r"(?P<host>\[[^\]/?]*\]|[^:/?@]*)(?::(?P<port>[0-9]*))?(?:/(?P<dbname>[^?]*))?(?:\?(?P<query>.*))?",
+    re.DOTALL,
+)
+_WORD = re.compile(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(?!')((?:[^\s\\]|\\.)*))(?=\s|$)", re.DOTALL)
 _SECONDS = "10"
 _PORT = "5432"
 _SOCKETS = "/var/run/postgresql"
@@ -40,8 +45,9 @@ class Connection:
 
     @property
     def address(self) -> str:
-        """`HOST:PORT`, or the path of its socket."""
-        host, port = self.variables.get("PGHOST", _SOCKETS), self.variables.get("PGPORT", _PORT)
+        """`HOST:PORT`, or the path of its socket: what the programs really connect to."""
+        host = self.variables.get("PGHOSTADDR") or self.variables.get("PGHOST", _SOCKETS)
+        port = self.variables.get("PGPORT", _PORT)
         return str(Path(host) / f".s.PGSQL.{port}") if host.startswith("/") else f"{host}:{port}"
 
     @property
@@ -59,23 +65,22 @@ def parse_connection(text: str) -> Connection:
     found = {_VARIABLES[name]: value for name, value in words.items() if value}
     if any("\0" in value for value in found.values()):
         raise _no_address("it holds a NUL")
+    if any("," in found.get(name, "") for name in ("PGHOST", "PGHOSTADDR", "PGPORT")):
+        raise _no_address("it names several servers, and one is backed up")
     return Connection({"PGCONNECT_TIMEOUT": _SECONDS, **found})
 
 
 def _of_uri(text: str) -> dict[str, str]:
-    try:
-        parts = urlsplit(text)
-        port = str(parts.port or "")
-    except ValueError:
-        raise _no_address("it is no address of one server") from None
-    found = {
-        "host": unquote(parts.hostname or ""),
-        "port": port,
-        "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-        "dbname": unquote(parts.path.lstrip("/")),
-    }
-    return {**found, **dict(parse_qsl(parts.query))}
+    """As libpq reads it: `+` is no space, `#` begins nothing, and a path for a host keeps its capitals."""
+    match = _URI.fullmatch(text)
+    if match is None:
+        raise _no_address("it is no address of one server")
+    found = {name: unquote(value or "") for name, value in match.groupdict().items() if name != "query"}
+    found["host"] = found["host"].removeprefix("[").removesuffix("]")
+    for pair in filter(None, (match["query"] or "").split("&")):
+        name, _, value = pair.partition("=")
+        found[unquote(name)] = unquote(value)
+    return found
 
 
 def _of_words(text: str) -> dict[str, str]:
@@ -84,8 +89,7 @@ def _of_words(text: str) -> dict[str, str]:
         match = _WORD.match(text, at)
         if match is None:
             raise _no_address("it is not of the form name=value")
-        value = match[2]
-        found[match[1]] = re.sub(r"\\(.)", r"\1", value[1:-1] if value.startswith("'") else value)
+        found[match[1]] = re.sub(r"(?s)\\(.)", r"\1", match[2] if match[3] is None else match[3])
         at = match.end()
     return found
 

@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from atp.errors import AtpError, ConflictError, UnavailableError
-from atp.limits import BACKUP_LINE_BYTES_MAX, REPOSITORY_CHUNK_BYTES
+from atp.errors import AtpError, ConflictError, InvalidError, UnavailableError
+from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
 from atp.ops.backups.act.kinds.postgresql.programs import (
     environment,
@@ -33,9 +33,13 @@ from atp.ports.clock import Clock
 from atp.ports.repository import Repository, whole_second
 
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
-_REMOVED = "has already been removed"
+# The last one is what the program says of a timeline that ended just where it wants to go on.
+_LOST = re.compile(r"has already been removed|is not in this server's history|\"START_REPLICATION\":$")
+_NO_SLOT = re.compile(r"replication slot .* does not exist")
+_UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOK_SECONDS = 0.5
 _STOP_SECONDS = 10
+_SAID_BYTES = 4_096
 
 
 @dataclass(slots=True)
@@ -55,62 +59,104 @@ class Following:
     trouble: Callable[[str], object]
     _system: str = ""
     _done: dict[str, set[str]] = field(default_factory=dict)
+    _marks: dict[str, datetime] = field(default_factory=dict)
     _closed_at: float = 0.0
     _told: str = ""
 
     def run(self, *, is_over: Callable[[], bool]) -> None:
         """Follow until `is_over`. UnavailableError when it cannot even begin; later troubles are told and retried.
 
-        When the server has thrown away what was not received yet, that is told, and it goes on from where the server
-        is: the log has a hole then, and only a new backup is whole again.
+        When the server has thrown away what was not received yet, or is another one with the same data, that is told,
+        and it goes on from where the server is: the log has a hole then, and only a new backup is whole again.
         """
-        ((self._system,),) = query("SELECT system_identifier FROM pg_control_system()", connection=self.connection)
-        self._room.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._find_shipped()
+        self._begin()
         while not is_over():
-            self._make_slot()
             with self._receiving() as is_alive:
-                while not is_over() and not self._is_behind():
+                while not is_over() and is_alive() and not self._is_stuck():
                     self.follow_once(is_alive=is_alive)
                     time.sleep(_LOOK_SECONDS)
-            self._ship_all()
-            self._ship_partial()
-            if self._is_behind():
+            is_shipped = self._ship_all() and self._ship_partial()
+            if is_over():
+                return
+            self._begin_again(is_shipped)
+
+    def _begin(self) -> None:
+        ((self._system, is_standby),) = query(
+            "SELECT system_identifier, pg_is_in_recovery() FROM pg_control_system()", connection=self.connection
+        )
+        if is_standby == "t":
+            raise InvalidError("could not follow the server: it is a standby", hint="follow the primary")
+        self._room.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._find_shipped()
+        self._make_slot()
+        self._switch()
+
+    def _begin_again(self, is_shipped: bool) -> None:
+        """The receiver has ended, or cannot go on from what it has: once that is shipped, it begins anew."""
+        time.sleep(_LOOK_SECONDS)
+        try:
+            if self._is_lost() and is_shipped:
                 self._begin_anew()
+            self._make_slot()
+        except AtpError as error:
+            self._tell(str(error))
 
     def follow_once(self, *, is_alive: Callable[[], bool]) -> None:
         """Ship what is whole; close the open segment when it is time, or ship what there is when that cannot be."""
-        self._ship_all()
+        is_shipped = self._ship_all()
         if time.monotonic() - self._closed_at < self.within.total_seconds():
             return
-        self._closed_at = time.monotonic()
         try:
             self._close_segment(is_alive)
-            self._told = ""
+            if is_shipped:
+                self._told = ""
         except AtpError as error:
             self._tell(str(error))
             self._ship_partial()
 
     def _close_segment(self, is_alive: Callable[[], bool]) -> None:
-        slot = literal(slot_of(self.dataset))
-        ((is_active,),) = query(
-            f"SELECT active FROM pg_replication_slots, pg_switch_wal() WHERE slot_name = {slot}",
-            connection=self.connection,
-        ) or [["f"]]
-        if is_active != "t" or not is_alive():
+        if not self._switch() or not is_alive():
             raise UnavailableError(f"could not receive the write-ahead log: {said(self._room)}")
+
+    def _switch(self) -> bool:
+        """Close the open segment, and mark that all that was committed by now, by the server's clock, is in it or
+        before it; whether somebody receives. When it was received tells nothing: that may be much later."""
+        self._closed_at = time.monotonic()
+        rows = query(
+            "SELECT active, extract(epoch FROM statement_timestamp()), pg_walfile_name(pg_switch_wal())"
+            f" FROM pg_replication_slots WHERE slot_name = {literal(slot_of(self.dataset))}",
+            connection=self.connection,
+        )
+        for _, seconds, segment in rows:
+            self._mark(segment, datetime.fromtimestamp(0, UTC) + timedelta(seconds=float(seconds)))
+        return any(is_active == "t" for is_active, _, _ in rows)
+
+    def _mark(self, segment: str, at: datetime) -> None:
+        self._marks[segment[8:]] = max(at, self._marks.get(segment[8:], at))
+
+    def _covers_until(self, segment: str, *, is_partial: bool) -> datetime:
+        """The newest mark at or before a segment. One that is not whole may lack what its own mark stands for, and
+        stays behind the whole one in the order of their names."""
+        place = segment[8:]
+        if segment.endswith(".history"):
+            return min(self._marks.values(), default=_UNKNOWN)
+        marks = [at for mark, at in self._marks.items() if mark < place or (mark == place and not is_partial)]
+        return max(marks, default=_UNKNOWN) - timedelta(microseconds=1 if is_partial and marks else 0)
 
     @property
     def _room(self) -> Path:
         return self.room / self._system
 
-    def _is_behind(self) -> bool:
-        return _REMOVED in said(self._room)
+    def _is_lost(self) -> bool:
+        return _LOST.search(said(self._room)) is not None
+
+    def _is_stuck(self) -> bool:
+        return self._is_lost() or _NO_SLOT.search(said(self._room)) is not None
 
     def _begin_anew(self) -> None:
         self.trouble(
-            f"could not receive all of the write-ahead log of {self.dataset}: the server has removed what was missing;"
-            " it has a hole until the next backup (hint: atp backup run now)"
+            f"could not receive all of the write-ahead log of {self.dataset}: the server has removed what was missing,"
+            " or went another way; it may have a hole until the next backup (hint: atp backup run now)"
         )
         for path in self._room.iterdir():
             path.unlink()
@@ -119,18 +165,38 @@ class Following:
         for name, repository in self.repositories.items():
             found = list_shipped(repository, self._prefix)
             self._done[name] = {one.segment for one in found if not one.is_partial}
+            for one in found:
+                if not one.is_history and one.covers_until <= self.clock.now():
+                    self._mark(one.segment, one.covers_until)
 
     @property
     def _prefix(self) -> str:
         return wal_prefix(self.dataset, self._system)
 
     def _make_slot(self) -> None:
+        """The slot, which nobody else uses. Made in SQL it keeps the log from the last checkpoint on; the program would
+        make one that keeps nothing until it is used, but shows that we are let in for replication."""
+        slot = literal(slot_of(self.dataset))
+        query(
+            f"SELECT pg_create_physical_replication_slot({slot}, true)"
+            f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = {slot})",
+            connection=self.connection,
+        )
         words = [find_program("pg_receivewal"), "--create-slot", "--if-not-exists", "-S", slot_of(self.dataset)]
+        words += ["--no-password"]
         done = subprocess.run(words, capture_output=True, env=environment(self.connection), timeout=60)
         if done.returncode != 0:
             raise UnavailableError(
                 f"could not follow the server: {last_words(done.stderr)}",
                 hint="the role has to have REPLICATION, wal_level has to be replica or logical",
+            )
+        for (pid,) in query(
+            f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = {slot} AND active",
+            connection=self.connection,
+        ):
+            raise UnavailableError(
+                f"could not follow the server: somebody else does, its PID {pid} has slot {slot_of(self.dataset)}",
+                hint="end the other one; the server lets go of one that died within wal_sender_timeout",
             )
 
     @contextmanager
@@ -156,38 +222,50 @@ class Following:
                     process.kill()
                     process.wait()
 
-    def _ship_all(self) -> None:
-        """Every whole segment, in the order of the log; the newest stays here, for the receiver to go on from."""
+    def _ship_all(self) -> bool:
+        """Every whole segment, in the order of the log, and whether that could be; the newest stays here, for the
+        receiver to go on from."""
         whole = sorted(path for path in self._room.iterdir() if _SEGMENT.fullmatch(path.name))
         whole = [path for path in whole if path.suffix != ".partial"]
         for path in whole:
             try:
                 self._ship(path, is_partial=False)
             except AtpError as error:
-                return self._tell(str(error))
-        for path in whole[:-1]:
-            if path.suffix != ".history":
-                path.unlink()
-        return None
+                self._tell(str(error))
+                return False
+        segments = [path for path in whole if path.suffix != ".history"]
+        for path in segments[:-1]:
+            path.unlink()
+        if len(segments) > 1:
+            self._forget_before(segments[-1].name)
+        return True
 
-    def _ship_partial(self) -> None:
+    def _forget_before(self, segment: str) -> None:
+        """What is shipped and gone from here is not asked for again."""
+        for name, done in self._done.items():
+            self._done[name] = {key for key in done if key.endswith(".history") or key[:24] >= segment}
+        newest = max((at for mark, at in self._marks.items() if mark <= segment[8:]), default=_UNKNOWN)
+        self._marks = {segment[8:]: newest, **{mark: at for mark, at in self._marks.items() if mark > segment[8:]}}
+
+    def _ship_partial(self) -> bool:
+        is_shipped = True
         for path in self._room.glob("*.partial"):
             try:
                 self._ship(path, is_partial=True)
             except FileNotFoundError:
-                pass  # it became whole meanwhile, and is shipped as that
+                is_shipped = False  # it became whole meanwhile, and is shipped as that
             except AtpError as error:
                 self._tell(str(error))
+                is_shipped = False
+        return is_shipped
 
     def _ship(self, path: Path, *, is_partial: bool) -> None:
-        """To each repository that has not got it. The time that it covers is when its last byte was received."""
-        segment = path.name.removesuffix(".partial")
-        missing = [
-            name for name, done in self._done.items() if segment not in done and _key(path, is_partial) not in done
-        ]
+        """To each repository that has not got it."""
+        segment, key = path.name.removesuffix(".partial"), _key(path, is_partial)
+        missing = [name for name, done in self._done.items() if segment not in done and key not in done]
         if not missing:
             return
-        covers_until = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        covers_until = self._covers_until(segment, is_partial=is_partial)
         sealed = io.BytesIO()
         with path.open("rb") as file:
             chunks = iter(lambda: file.read(REPOSITORY_CHUNK_BYTES), b"")
@@ -197,8 +275,9 @@ class Following:
         name = shipped_name(self._prefix, segment, is_partial=is_partial, covers_until=covers_until, sha256=digest)
         for repository in missing:
             self._store(self.repositories[repository], name, data)
-            self._done[repository].add(_key(path, is_partial))
-        self.shipped(path.name, covers_until)
+            self._done[repository].add(key)
+        if not segment.endswith(".history"):
+            self.shipped(path.name, covers_until)
 
     def _store(self, repository: Repository, name: str, data: bytes) -> None:
         keep_until = whole_second(self.clock.now() + self.retention) if self.retention else None
@@ -223,11 +302,13 @@ def slot_of(dataset: str) -> str:
 def said(room: Path) -> str:
     """What the receiver said last."""
     try:
-        return last_words((room / "receivewal.log").read_bytes()[-BACKUP_LINE_BYTES_MAX:])
+        with (room / "receivewal.log").open("rb") as file:
+            file.seek(max(0, file.seek(0, io.SEEK_END) - _SAID_BYTES))
+            return last_words(file.read())
     except OSError:
         return ""
 
 
 def _key(path: Path, is_partial: bool) -> str:
-    """A partial segment is another one whenever something was added to it."""
+    """A partial segment is another one whenever something was added to it: taken before its bytes are read."""
     return f"{path.name}@{path.stat().st_mtime_ns}" if is_partial else path.name

@@ -17,16 +17,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from atp.errors import AtpError, MalformedError, UnavailableError
+from atp.errors import MalformedError, UnavailableError
 from atp.limits import BACKUP_LINE_BYTES_MAX, POSTGRESQL_START_SECONDS
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
 from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, mortal_words, query
 from atp.ops.backups.format.contents import Names
 
 NOBODY = 65_534
-_SOCKET_FOLDER_BYTES_MAX = 75  # of the 107 that the address of a socket can have
 _LOOK_SECONDS = 0.02
 _STOP_SECONDS = 300
+_KNOCKED = b"FATAL:  the database system is "  # what it says to us while we ask whether it lets somebody in
+_PREPARED_MIN = 1_000  # the log may tell of more prepared transactions than were allowed when the backup began
+_PLACE_BYTES_MAX = 75  # the path of a socket has 107, and our names take the rest
 _AUTO = "postgresql.auto.conf"
 _SIGNALS = ("recovery.signal", "standby.signal")
 _RULES = "local all all trust\n"
@@ -41,6 +43,7 @@ _SETTINGS: Mapping[str, str] = {
     "log_destination": "stderr",
     "ssl": "off",
     "restart_after_crash": "off",
+    "max_logical_replication_workers": "0",  # its subscriptions would fetch from production what production has to keep
 }
 
 
@@ -81,8 +84,9 @@ def running(data: Path, names: Names, *, settings: Mapping[str, str] | None = No
 def _room(data: Path) -> Path:
     """A private directory for the socket: beside the cluster, where the next restore clears what a death leaves, unless
     the path would be too long for a socket."""
-    is_short = len(os.fsencode(data.parent)) <= _SOCKET_FOLDER_BYTES_MAX
-    return Path(tempfile.mkdtemp(prefix="pg-", dir=data.parent if is_short else None))
+    places = (data.parent, Path(tempfile.gettempdir()), Path("/tmp"))
+    short = next(place for place in places if len(os.fsencode(place)) <= _PLACE_BYTES_MAX or place is places[-1])
+    return Path(tempfile.mkdtemp(prefix="atp-pg-", dir=short))
 
 
 def fence_words() -> list[str]:
@@ -115,13 +119,33 @@ def restore_command(folder: Path) -> str:
     return f"cp {shlex.quote(str(folder)).replace('%', '%%')}/%f %p"
 
 
+def control_of(data: Path) -> dict[str, str]:
+    """What the control file of a cluster says, by its names for it. MalformedError when it says nothing."""
+    words = [find_program("pg_controldata", major=major_of(data)), "-D", str(data)]
+    done = subprocess.run(words, capture_output=True, env=environment(), timeout=_STOP_SECONDS)
+    if done.returncode != 0:
+        raise MalformedError(f"could not read the control file of the cluster: {last_words(done.stderr)}")
+    pairs = (line.partition(":") for line in done.stdout.decode(errors="replace").splitlines())
+    return {name: value.strip() for name, _, value in pairs}
+
+
+def _as_it_was(data: Path) -> dict[str, str]:
+    """What a server cannot have less of than the one before, without losing something or refusing to start."""
+    found = control_of(data)
+    return {
+        "max_prepared_transactions": str(max(_PREPARED_MIN, int(found["max_prepared_xacts setting"]))),
+        "max_locks_per_transaction": found["max_locks_per_xact setting"],
+        "track_commit_timestamp": found["track_commit_timestamp setting"],
+    }
+
+
 @contextmanager
 def _started(data: Path, place: Path, settings: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
     major = major_of(data)
     (place / "pg_hba.conf").write_text(_RULES)
     (place / "pg_ident.conf").touch()
     files = {"hba_file": str(place / "pg_hba.conf"), "ident_file": str(place / "pg_ident.conf")}
-    all_settings = {**_SETTINGS, **files, "unix_socket_directories": str(place), **settings}
+    all_settings = {**_SETTINGS, **_as_it_was(data), **files, "unix_socket_directories": str(place), **settings}
     (place / "postgresql.conf").write_text(
         "".join(f"{name} = {_value(value)}\n" for name, value in all_settings.items())
     )
@@ -140,18 +164,18 @@ def _started(data: Path, place: Path, settings: Mapping[str, str]) -> Iterator["
 
 
 def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path) -> None:
-    """Until it answers that it is not in recovery: only then is everything there that will be."""
+    """Until it lets somebody in, whoever that is: before the end of its recovery it refuses all."""
     deadline = time.monotonic() + POSTGRESQL_START_SECONDS
+    words, variables = [find_program("pg_isready"), "-q"], environment(connection)
     socket = Path(connection.address)
     while process.poll() is None:
-        if socket.exists():
-            with suppress(AtpError):
-                if query("SELECT pg_is_in_recovery()", connection=connection) == [["f"]]:
-                    return
+        if socket.exists() and subprocess.run(words, env=variables).returncode == 0:
+            return
         if time.monotonic() > deadline:
             raise UnavailableError("could not start PostgreSQL: its recovery does not end")
         time.sleep(_LOOK_SECONDS)
-    raise MalformedError(f"could not recover the cluster: {last_words(_said(log))}")
+    said = b"\n".join(line for line in _said(log).splitlines() if _KNOCKED not in line)
+    raise MalformedError(f"could not recover the cluster: {last_words(said)}")
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
@@ -207,7 +231,7 @@ def _aside(path: Path) -> Iterator[None]:
 
 
 def _value(text: str) -> str:
-    return "'" + re.sub(r"(['\\])", r"\1\1", text) + "'"
+    return "'" + re.sub(r"(['\\])", r"\1\1", text).replace("\n", r"\n") + "'"
 
 
 def _said(log: Path) -> bytes:

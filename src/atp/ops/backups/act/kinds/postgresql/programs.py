@@ -53,6 +53,7 @@ def query(sql: str, *, connection: Connection, options: Mapping[str, str] = {}) 
     words = [
         find_program("psql"),
         "-X",
+        "-w",
         "-q",
         "-A",
         "-t",
@@ -74,7 +75,12 @@ def query(sql: str, *, connection: Connection, options: Mapping[str, str] = {}) 
         )
     except subprocess.TimeoutExpired:
         raise UnavailableError(f"could not ask PostgreSQL: no answer in {POSTGRESQL_ASK_SECONDS} s") from None
-    if done.returncode != 0 or len(done.stdout) > POSTGRESQL_ANSWER_BYTES_MAX:
+    if len(done.stdout) > POSTGRESQL_ANSWER_BYTES_MAX:
+        raise UnavailableError(
+            f"could not ask PostgreSQL: its answer has more than {POSTGRESQL_ANSWER_BYTES_MAX:,} bytes",
+            hint="ask for less",
+        )
+    if done.returncode != 0:
         raise UnavailableError(
             f"could not ask PostgreSQL: {last_words(done.stderr)}", hint=f"look at {connection.address}"
         )

@@ -2,7 +2,7 @@
 
 DATASET/wal/SYSTEM/…                those of one cluster, by its identifier
 SEGMENT_COVERS_SHA256               a whole segment; COVERS: all that was committed by then is in it and those before it
-SEGMENT_COVERS_SHA256_partial       what was received of a segment when the server was gone
+SEGMENT_COVERS_SHA256_partial       what was received of a segment when the server was gone; the larger one holds more
 TIMELINE.history_COVERS_SHA256      how a timeline began
 
 SHA256 is that of the stored bytes: zstd inside of age, as everything is.
@@ -10,7 +10,7 @@ https://www.postgresql.org/docs/current/continuous-archiving.html
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -57,21 +57,35 @@ def list_shipped(repository: Repository, prefix: str) -> list[Shipped]:
     found = list[Shipped]()
     for kept in repository.objects(prefix):
         match = _NAME.fullmatch(kept.name.removeprefix(prefix))
-        if match is not None:
-            covers = datetime.strptime(match[2], _TIME).replace(tzinfo=UTC)
+        covers = _instant(match[2]) if match is not None else None
+        if match is not None and covers is not None:
             found.append(Shipped(kept.name, match[1], bool(match[4]), covers, match[3], kept.size_bytes))
     return sorted(found, key=lambda one: (one.segment, not one.is_partial, one.covers_until))
 
 
+def _instant(text: str) -> datetime | None:
+    """None for a name that we never gave: whoever may write there can make one."""
+    try:
+        return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def needed(shipped: Iterable[Shipped], cluster: Cluster, *, at: datetime | None) -> list[Shipped]:
-    """The segments after a backup that reach as far as they can, or to `at`, and the histories of timelines.
+    """The segments after a backup that reach as far as they can, or to `at`, and the histories of their timelines.
+
+    Of timelines the newest counts, and for a moment the oldest that reaches it: what was lived through by then is on
+    it, and a recovery to another moment, that went on since, has not unmade it.
 
     TamperedError when one in the middle is missing: what lies behind a hole is lost, and nothing would say so.
     MissingError when they do not reach to `at`. Pure.
     """
     listed = list(shipped)
-    chosen = _best_of_each((one for one in listed if not one.is_history), cluster)
     first = number_of(cluster.ends_in, cluster.segment_bytes) + 1
+    timelines = _timelines((one for one in listed if not one.is_history), cluster)
+    if at is not None:
+        timelines = _reaching(timelines, at)
+    chosen = _best_of_each(timelines)
     following, numbers = list[Shipped](), sorted(number for number in chosen if number >= first)
     for expected, number in enumerate(numbers, start=first):
         if number != expected or (following and following[-1].is_partial):
@@ -85,7 +99,8 @@ def needed(shipped: Iterable[Shipped], cluster: Cluster, *, at: datetime | None)
             f" {following[-1].covers_until:{_SECOND}}",
             hint="an earlier --at, or none: as far as it reaches",
         )
-    return [*(one for one in listed if one.is_history), *following]
+    newest = max((one.segment[:8] for one in following), default="")
+    return [*(one for one in listed if one.is_history and one.segment[:8] <= newest), *following]
 
 
 def _hole(
@@ -112,15 +127,32 @@ def name_of(number: int, beside: Shipped, cluster: Cluster) -> str:
     return f"{beside.segment[:8]}{high:08X}{low:08X}"
 
 
-def _best_of_each(shipped: Iterable[Shipped], cluster: Cluster) -> dict[int, Shipped]:
-    """By number: whole before partial, and the one that covers more. Where a newer timeline begins older ones end."""
-    timelines: dict[str, dict[int, Shipped]] = {}
+def _timelines(shipped: Iterable[Shipped], cluster: Cluster) -> dict[str, dict[int, Shipped]]:
+    """What was shipped of the timeline of a backup, and of newer ones that can have come of it: those that begin before
+    the backup ends branched off an earlier one. Of each number the best."""
+    found: dict[str, dict[int, Shipped]] = {}
+    own, ends = cluster.ends_in[:8], number_of(cluster.ends_in, cluster.segment_bytes)
     for one in shipped:
-        of_timeline = timelines.setdefault(one.segment[:8], {})
+        of_timeline = found.setdefault(one.segment[:8], {})
         number = number_of(one.segment, cluster.segment_bytes)
         best = of_timeline.get(number)
         if best is None or _worth(one) > _worth(best):
             of_timeline[number] = one
+    return {name: found[name] for name in sorted(found) if name == own or (name > own and min(found[name]) >= ends)}
+
+
+def _reaching(timelines: Mapping[str, dict[int, Shipped]], at: datetime) -> dict[str, dict[int, Shipped]]:
+    """Timelines up to the oldest that reaches a moment; all, when none does."""
+    taken: dict[str, dict[int, Shipped]] = {}
+    for name, of_timeline in timelines.items():
+        taken[name] = of_timeline
+        if any(one.covers_until >= at for one in of_timeline.values()):
+            break
+    return taken
+
+
+def _best_of_each(timelines: Mapping[str, dict[int, Shipped]]) -> dict[int, Shipped]:
+    """By number: where a newer timeline begins older ones end."""
     found: dict[int, Shipped] = {}
     for _, of_timeline in sorted(timelines.items(), reverse=True):
         ceiling = min(found, default=None)
@@ -128,8 +160,8 @@ def _best_of_each(shipped: Iterable[Shipped], cluster: Cluster) -> dict[int, Shi
     return found
 
 
-def _worth(one: Shipped) -> tuple[bool, datetime]:
-    return not one.is_partial, one.covers_until
+def _worth(one: Shipped) -> tuple[bool, datetime, int]:
+    return not one.is_partial, one.covers_until, one.size_bytes
 
 
 def reaches_to(following: Sequence[Shipped], otherwise: datetime) -> datetime:
