@@ -48,7 +48,7 @@ LAG_SECONDS_MAX = 0.7  # an entry that no view has seen is older than this: comm
 PUBLISH_PAUSE_SECONDS = 0.05  # between two checkpoints, so that each covers what came meanwhile
 INTEGRATE_ENTRIES_MAX = 16_384  # entries of one log that one integrate step takes
 FOLLOW_ENTRIES_MAX = 8_192
-SCAN_FRAMES_MAX = 24  # frames that one page of a query may read before it hands out a cursor
+SCAN_FRAMES_MAX = 20  # frames that one page of a query may read before it hands out a cursor
 LOG_KEYS_MAX = 2  # that sign one log at once
 
 # Watching over itself
@@ -123,7 +123,7 @@ DRILL_ENVELOPE_BYTES_MAX = 1024 * 1024
 ESTATE_LOOK_SECONDS = 2.0  # between two looks whether the declared file changed
 ESTATE_FAULTS_TOLD_MAX = 20  # of a file that is refused, in the log of the server
 EVIDENCE_FRESH_SECONDS = 1.0  # that what is known of an estate is answered again without a look
-EVIDENCE_PAGES_MAX = 20  # of the operators' trail, for each action of a dataset that is new; a page reads 24 frames
+EVIDENCE_PAGES_MAX = 20  # of the operators' trail, for each action of a dataset that is new; a page reads 20 frames
 EVIDENCE_FACTS_MAX = 500  # of copies of one dataset that say different things
 EVIDENCE_FACT_BYTES_MAX = 4 * 1024
 EVIDENCE_DRILLS_MAX = 256  # of one dataset, the newest
