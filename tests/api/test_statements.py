@@ -30,9 +30,9 @@ def test_the_evidence_key_signs_and_the_trail_names_the_digest(served: Served, r
     assert sha256(envelope.encode()).hexdigest() == found["sha256"], "the digest is of the bytes in the answer"
     statement = check_statement(envelope.encode(), trusted_keys=[parse_vkey(found["vkey"])])
     assert json.loads(bytes(statement.predicate)) == {"verdict": "pass"}
+    root.post(f"{events_path('operations')}?wait=10", json=event(1))  # what was told before is published then
     first = root.get(events_path("operations"), params={"order": "index", "limit": 1}).json()["events"][0]
     assert first["data"]["evidence_vkey"] == found["vkey"]
-    root.post(f"{events_path('operations')}?wait=10", json=event(1))  # what was told before is published then
     [told] = root.get(events_path("operations"), params={"resource": found["sha256"]}).json()["events"]
     assert (told["action"], told["actor"]["id"]) == ("statement.sign", "root")
     assert told["data"]["predicate_type"] == "urn:atp:drill:1" and told["data"]["subjects_sha256"] == ["e" * 64]

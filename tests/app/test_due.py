@@ -73,7 +73,7 @@ RUNS: list[tuple[list[Fact], tuple[str, str] | None, bool, str | None]] = [
     ([backup(verdict="error", ago=HOUR / 6)], None, True, None),
     ([backup(), verified(), drilled(HOUR, verdict="fail")], None, True, None),
     ([backup(), verified(), drilled(25 * HOUR, verdict="fail")], None, True, "drill"),
-    ([], ("kind: sqlite", "kind: postgresql"), True, None),
+    ([], ("kind: sqlite", "kind: postgresql"), True, "backup"),
 ]
 
 
