@@ -9,12 +9,14 @@ import pytest
 from atp.api.openapi import read_document
 from atp.tenants.access import SCOPES
 from tests.api.calling import caller, event, events_path, problem, record
+from tests.api.test_statements import STATEMENT
 from tests.web.recovering import recovering
 from tests.web.serving import Served
 
 _BODIES: dict[str, Any] = {
     "recordEvents": [event(1)],
     "createTenant": {"tenant": "another"},
+    "signStatement": STATEMENT,
     "parkRecords": {"records": []},
     "issueKey": {"person": "mallory", "scopes": ["admin"]},
     "beginRun": {"tenant": "acme"},

@@ -41,6 +41,7 @@ class Life:
 
     bank: Cluster
     here: Path
+    others: frozenset[int]
 
     @property
     def env(self) -> dict[str, str]:
@@ -74,7 +75,11 @@ class Life:
     def survivors(self) -> list[str]:
         """What this process or a dead child of it started and still runs, but for the bank."""
         assert self.bank.process is not None
-        found = [words for pid in descendants(os.getpid(), but=self.bank.process.pid) if (words := command_of(pid))]
+        found = [
+            words
+            for pid in descendants(os.getpid(), but={self.bank.process.pid, *self.others})
+            if (words := command_of(pid))
+        ]
         return [words for words in found if any(name in words for name in OURS)]
 
     def check_none_survives(self) -> None:
@@ -84,7 +89,7 @@ class Life:
             time.sleep(0.02)
 
 
-def descendants(root: int, *, but: int) -> Iterator[int]:
+def descendants(root: int, *, but: set[int]) -> Iterator[int]:
     children = dict[int, list[int]]()
     for place in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -93,7 +98,7 @@ def descendants(root: int, *, but: int) -> Iterator[int]:
     waiting = [root]
     while waiting:
         for pid in children.get(waiting.pop(), []):
-            if pid != but:
+            if pid not in but:
                 yield pid
                 waiting.append(pid)
 
@@ -110,7 +115,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     here = tmp_path_factory.mktemp("death")
     (here / "tmp").mkdir()
     with banking() as bank, chdir(here):
-        made = Life(bank, here)
+        made = Life(bank, here, frozenset(descendants(os.getpid(), but=set())))
         program(here, bank)
         with following(alone(here, bank), here):
             made.run("backup", "run", "ledger")
@@ -136,7 +141,7 @@ def orphans(life: Life, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     finally:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
         assert life.bank.process is not None
-        for pid in [*descendants(os.getpid(), but=life.bank.process.pid)]:
+        for pid in [*descendants(os.getpid(), but={life.bank.process.pid, *life.others})]:
             if any(name in command_of(pid) for name in OURS):
                 os.kill(pid, signal.SIGKILL)
 

@@ -57,12 +57,11 @@ def new_backup_id(clock: Clock) -> str:
 def observe(repository: Repository, *, dataset: str, dead: str | None, now: datetime) -> Observed:
     """What runs left behind: the one that died on this machine, and others when they are older than two days."""
     prefix = f"{dataset}/"
-    names = [*(kept.name for kept in repository.objects(prefix)), *repository.unfinished(prefix)]
-    backups: dict[str, set[str]] = {}
-    for name in names:
-        backup, _, rest = name.removeprefix(prefix).partition("/")
-        backups.setdefault(backup, set()).add(rest)
-    unfinished = [backup for backup, found in backups.items() if MANIFEST not in found]
+    stored = [kept.name.removeprefix(prefix) for kept in repository.objects(prefix)]
+    begun = [name.removeprefix(prefix) for name in repository.unfinished(prefix)]
+    backups = {name.partition("/")[0] for name in (*stored, *begun)}
+    finished = {name.partition("/")[0] for name in stored if name.partition("/")[2] == MANIFEST}
+    unfinished = backups - finished
     return Observed(tuple(sorted(backup for backup in unfinished if backup == dead or _is_old(backup, now))))
 
 

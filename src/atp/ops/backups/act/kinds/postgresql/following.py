@@ -202,6 +202,7 @@ class Following:
     @contextmanager
     def _receiving(self) -> Iterator[Callable[[], bool]]:
         """A program that receives; it connects again by itself when the server comes back."""
+        self._drop_torn()
         words = [*mortal_words(), find_program("pg_receivewal"), "-D", str(self._room), "-S", slot_of(self.dataset)]
         words += ["--synchronous", "--no-password"]
         with (self._room / "receivewal.log").open("wb") as log:
@@ -221,6 +222,16 @@ class Following:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+
+    def _drop_torn(self) -> None:
+        """A receiver that was killed while it made room for a segment leaves one of another size, and every later one
+        refuses to go on from it. It holds nothing: room is made before the first byte."""
+        ((size,),) = query(
+            "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'", connection=self.connection
+        )
+        for path in self._room.glob("*.partial"):
+            if path.stat().st_size not in (0, int(size)):
+                path.unlink()
 
     def _ship_all(self) -> bool:
         """Every whole segment, in the order of the log, and whether that could be; the newest stays here, for the
