@@ -18,7 +18,6 @@ from atp.errors import AtpError, ConflictError, UnavailableError
 from atp.limits import DUE_LOOK_SECONDS
 from atp.log.event import Actor, Event, Resource, format_instant
 from atp.observe import Lines, Meters
-from atp.ops.backups.declare import KINDS
 from atp.ops.estate.declare.hours import is_open
 from atp.ops.estate.evidence.due import Due, Kind
 from atp.ops.estate.evidence.standing import Standing
@@ -147,7 +146,7 @@ def events_of(seen: Seen) -> Iterator[Event]:
 def next_run(seen: Seen, *, tried: Tried, can_drill: bool) -> Due | None:
     """What to run now: backups first, then read-backs, then drills, the latest of each first. Pure.
 
-    None of a kind that cannot be run, none that was tried just now, and no drill in revenue hours.
+    None that was tried just now, and no drill in revenue hours.
     """
     hours = seen.estate.revenue_hours
     is_quiet = hours is None or not is_open(hours, seen.at)
@@ -155,8 +154,7 @@ def next_run(seen: Seen, *, tried: Tried, can_drill: bool) -> Due | None:
         standing = seen.standings[one.dataset]
         last = max(filter(None, (one.tried_at, tried.get((one.dataset, one.kind)))), default=None)
         is_tried = last is not None and seen.at - last < min(_AGAIN[one.kind], one.every)
-        is_known = standing.subject.dataset.kind in KINDS
-        if is_tried or not is_known:
+        if is_tried:
             continue
         if one.kind != "drill" or (can_drill and is_quiet and standing.subject.copies()):
             return one

@@ -15,6 +15,7 @@ from atp.cli.output import safe
 from atp.cli.vault import Desk, at_desk, day, tell
 from atp.errors import InvalidError, MissingError
 from atp.ops.backups.act.kinds.choose import follower_of
+from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.act.listing import find_backup
 from atp.ops.backups.declare import Declared
 from atp.ops.backups.evidence import backup_followed
@@ -54,16 +55,18 @@ def command(desk: Desk, dataset: str, within: str | None) -> None:
         names = dict.fromkeys((declared.repository, *declared.copies_in))
         repositories = {name: stack.enter_context(closing(desk.open(name))) for name in names}
         teller = _Teller(desk, doing, declared, repositories, pace=limit)
-        following = follower_of(
-            declared,
-            read=desk.address,
+        shipping = Shipping(
+            dataset=dataset,
             repositories=repositories,
+            recipients=declared.recipients,
+            retention=declared.retention,
             room=follow_room(dataset, declared.source_words),
             clock=doing.clock,
             within=limit,
             shipped=teller.shipped,
             trouble=teller.trouble,
         )
+        following = follower_of(declared, shipping, read=desk.address)
         desk.output.note(f"following {dataset}: a change waits at most {limit.total_seconds():g} s")
         with doing.recorded("backup", "follow", resource=dataset, data={"repositories": list(repositories)}):
             following.run(is_over=lambda: bool(over))

@@ -9,6 +9,7 @@ from atp.adapters.memory import FrozenClock
 from atp.adapters.memory_repository import MemoryRepository
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
 from atp.ops.backups.act.kinds.postgresql.following import Following
+from atp.ops.backups.act.kinds.shipping import Shipping
 from tests.ops.backups.world import RECIPIENT
 
 pytestmark = pytest.mark.whole
@@ -31,16 +32,18 @@ def test_a_segment_that_becomes_whole_while_it_is_shipped_is_shipped_as_that(tmp
 
     clock = FrozenClock()
     follower = Following(
-        dataset="ledger",
-        connection=Connection({"PGHOST": str(tmp_path), "PGPORT": "5432", "PGUSER": "atp", "PGDATABASE": "postgres"}),
-        repositories={"vault": MemoryRepository(clock)},
-        recipients=(RECIPIENT,),
-        retention=None,
-        room=tmp_path,
-        clock=clock,
-        within=timedelta(),
-        shipped=completed,
-        trouble=troubles.append,
+        Connection({"PGHOST": str(tmp_path), "PGPORT": "5432", "PGUSER": "atp", "PGDATABASE": "postgres"}),
+        Shipping(
+            dataset="ledger",
+            repositories={"vault": MemoryRepository(clock)},
+            recipients=(RECIPIENT,),
+            retention=None,
+            room=tmp_path,
+            clock=clock,
+            within=timedelta(),
+            shipped=completed,
+            trouble=troubles.append,
+        ),
         _system=room.name,
         _done={"vault": set()},
     )

@@ -18,12 +18,13 @@ from atp.errors import ConflictError, MissingError, TamperedError, UnavailableEr
 from atp.ops.backups.act import restoring
 from atp.ops.backups.act.kinds.choose import arrival_of, check_following
 from atp.ops.backups.act.kinds.shape import Occasion
+from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.act.kinds.trail.following import TrailFollowing
 from atp.ops.backups.act.kinds.trail.increments import Increment, list_increments
-from atp.ops.backups.act.kinds.trail.keeping import extend_increments, superseded_increments
 from atp.ops.backups.act.kinds.trail.logs import read_held
-from atp.ops.backups.act.listing import find_backup
+from atp.ops.backups.act.listing import Listed, find_backup, list_backups
 from atp.ops.backups.act.parts import read_parts
+from atp.ops.backups.act.pruning import Decision, decide_following, prune
 from atp.ops.backups.act.workplace import workplace
 from atp.ops.backups.format.archive import END, header
 from atp.ops.backups.format.contents import ContentsReader, Entry
@@ -66,9 +67,8 @@ def look(world: World, *, source: Path | None = None, room: str = "room") -> Tol
 
 
 def follower(world: World, told: Told, *, source: Path | None = None, room: str = "room") -> TrailFollowing:
-    return TrailFollowing(
+    shipping = Shipping(
         dataset=DATASET,
-        source=source or world.source,
         repositories={"vault": world.repository, **world.copies},
         recipients=(world.recipient,),
         retention=RETENTION,
@@ -78,6 +78,7 @@ def follower(world: World, told: Told, *, source: Path | None = None, room: str 
         shipped=lambda words, covers: told.shipped.append((words, covers)),
         trouble=told.trouble.append,
     )
+    return TrailFollowing(source or world.source, shipping)
 
 
 def write(world: World, numbers: range, *, tenant: str = "acme") -> None:
@@ -296,7 +297,7 @@ def test_what_was_stored_and_not_noted_is_shipped_again_and_harms_nothing(world:
     kept, told = world.repository, Told()
     world.clock.advance(60)
     failing = follower(world, told)
-    failing.repositories = {"vault": cast(Repository, Forgetful(kept))}
+    failing.shipping.repositories = {"vault": cast(Repository, Forgetful(kept))}
     failing.run(is_over=lambda: True)
     assert told.trouble == ["could not store: the line went dead"] and not told.shipped
     write(world, range(900, 1_000))
@@ -317,7 +318,7 @@ def test_a_repository_that_does_not_answer_holds_up_no_other(world: World) -> No
     world.clock.advance(60)
     told = Told()
     both = follower(world, told)
-    both.repositories = {"cellar": cast(Repository, Forgetful(second)), "vault": world.repository}
+    both.shipping.repositories = {"cellar": cast(Repository, Forgetful(second)), "vault": world.repository}
     both.run(is_over=lambda: True)
     assert "the line went dead" in told.trouble[-1] and not told.shipped, "it is not in every repository"
     assert size(restore(world)) == 900
@@ -369,18 +370,26 @@ def test_increments_are_locked_kept_with_their_backup_and_removed_when_no_backup
     name = listed[3].name(DATASET)
     kept = world.repository.keep_until(name)
     assert kept is not None and RETENTION - timedelta(hours=1) < kept - now() <= RETENTION
-    assert superseded_increments(world.repository, [manifest(world)], dataset=DATASET, now=now()) == []
+    assert over(world, list_backups(world.repository, dataset=DATASET)) == []
     world.clock.advance(20 * 86_400)
     until = now() + RETENTION
-    extend_increments(world.repository, manifest(world), until)
+    backups = list_backups(world.repository, dataset=DATASET)
+    longer = [Decision(backups[-1].backup, "extend", "a test", until)]
+    prune(world.repository, backups, longer, dataset=DATASET, record=world.record("prune"))
     assert [world.repository.keep_until(one.name(DATASET)) == until for one in listed] == [False] * 2 + [True] * 3
     world.clock.advance(11 * 86_400)
-    over = superseded_increments(world.repository, [manifest(world)], dataset=DATASET, now=now())
-    assert over == [one.name(DATASET) for one in listed[:2]]
-    assert superseded_increments(world.repository, [], dataset=DATASET, now=now()) == []
-    for name in over:
+    gone = over(world, backups)
+    assert gone == [one.name(DATASET) for one in listed[:2]]
+    assert over(world, []) == []
+    for name in gone:
         world.repository.delete(name)
     assert increments(world) == listed[2:] and size(restore(world)) == 1_500
+
+
+def over(world: World, backups: list[Listed]) -> list[str]:
+    """The increments that pruning would remove now, were these the backups."""
+    found = decide_following(world.repository, backups, [], dataset=DATASET, now=world.clock.now())
+    return [name for one in found for name in one.objects]
 
 
 def whole(world: World, copied: Path) -> str:

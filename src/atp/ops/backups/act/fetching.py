@@ -1,15 +1,15 @@
 """Parts that stay on this machine until a restore has ended, so that one that was cut off fetches only the rest."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 
-from atp.errors import AtpError, UnavailableError
-from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.parts import Source
+from atp.ops.backups.act.workplace import telling
 from atp.ops.backups.format.checking import file_sha256
 from atp.ops.backups.format.manifest import Manifest, Part
+from atp.ops.backups.format.stream import chunks_of
 
 
 class FetchedParts:
@@ -58,21 +58,12 @@ class FetchedParts:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    with _told(path), path.open("rb") as file:
-        while chunk := file.read(REPOSITORY_CHUNK_BYTES):
-            yield chunk
+    with _told(path):
+        yield from chunks_of(path)
 
 
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except AtpError:
-        raise
-    except OSError as error:
-        raise UnavailableError(
-            f"could not keep fetched parts in {path}: {error.strerror}", hint="make room, or restore without --parts"
-        ) from None
+def _told(path: Path) -> AbstractContextManager[None]:
+    return telling(f"keep fetched parts in {path}", hint="make room, or restore without --parts")
 
 
 def _nothing(_: int) -> None:

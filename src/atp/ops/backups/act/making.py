@@ -5,17 +5,16 @@ A backup is repeatable. A run that dies leaves parts without a manifest, which a
 
 import platform
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from itertools import chain
-from pathlib import Path
 
 from atp import __version__
 from atp.errors import AtpError
-from atp.limits import BACKUP_ORPHAN_SECONDS, BACKUP_PART_BYTES_MAX, REPOSITORY_CHUNK_BYTES
+from atp.limits import BACKUP_ORPHAN_SECONDS, BACKUP_PART_BYTES_MAX
 from atp.ops.backups.act.kinds.shape import Capture
 from atp.ops.backups.act.parts import Parts, check_parts, read_parts, remove_backup, store_manifest
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
@@ -36,6 +35,7 @@ from atp.ops.backups.format.manifest import (
     manifest_sha256,
 )
 from atp.ops.backups.format.seal import ZSTD_VERSION, parse_recipients, seal
+from atp.ops.backups.format.stream import chunks_of
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository, whole_second
 
@@ -140,7 +140,7 @@ class Run:
                 seal(stream, recipients=recipients, into=parts)
             file.write(encode_line(Tail(entries=self.made.entries, total_bytes=self.made.total_bytes)))
         with Parts(self._repository, self._prefix, "contents", part_bytes_max=self.part_bytes_max) as contents:
-            seal(chain([encode_line(self._head())], _chunks(listed)), recipients=recipients, into=contents)
+            seal(chain([encode_line(self._head())], chunks_of(listed)), recipients=recipients, into=contents)
         self._data, self._contents = parts.stored, contents.stored
         return {"stored_bytes": sum(part.size_bytes for part in self._data), "entries": self.made.entries}
 
@@ -229,9 +229,3 @@ def _is_old(backup: str, now: datetime) -> bool:
         return (now - begun_at(backup)).total_seconds() > BACKUP_ORPHAN_SECONDS
     except AtpError:
         return False
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(REPOSITORY_CHUNK_BYTES):
-            yield chunk

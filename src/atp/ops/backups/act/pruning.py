@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from atp.ops.backups.act.kinds.choose import extend_following, superseded
+from atp.ops.backups.act.kinds.choose import following_names, needless_names
 from atp.ops.backups.act.listing import Listed, last_good
 from atp.ops.backups.act.parts import remove_backup
 from atp.ops.backups.act.step import Record, Step, carry_out
@@ -49,9 +49,14 @@ def decide_following(
     manifests = [one.manifest for one in stay if one.manifest is not None]
     if len(manifests) < len(stay):
         return []
-    objects = superseded(repository, manifests, dataset=dataset, now=now)
+    names = needless_names(repository, manifests, dataset=dataset)
+    objects = tuple(name for name in names if _is_over(repository.keep_until(name), now))
     why = f"no backup needs these {len(objects):,} objects"
-    return [Decision(_BETWEEN, "delete", why, objects=tuple(objects))] if objects else []
+    return [Decision(_BETWEEN, "delete", why, objects=objects)] if objects else []
+
+
+def _is_over(kept_until: datetime | None, now: datetime) -> bool:
+    return kept_until is not None and kept_until <= now
 
 
 def extensions(listed: Sequence[Listed], *, retention: timedelta | None, now: datetime) -> list[Decision]:
@@ -101,7 +106,10 @@ def prune(
         assert manifest is not None and one.until is not None, "a good one has a manifest"
         for part in manifest.parts():
             repository.extend(manifest.prefix + part.name, one.until)
-        extend_following(repository, manifest, one.until)
+        for name in following_names(repository, manifest):
+            kept = repository.keep_until(name)
+            if kept is None or kept < one.until:
+                repository.extend(name, one.until)
         repository.extend(manifest.prefix + MANIFEST, one.until)
 
     def delete(one: Decision) -> None:

@@ -6,18 +6,18 @@ the same place removes.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from atp.durable import sync_directory, sync_file_system
-from atp.errors import AtpError, ConflictError, InvalidError, RefusedError, TamperedError, UnavailableError
+from atp.errors import ConflictError, InvalidError, RefusedError, TamperedError
 from atp.ops.backups.act.kinds.shape import Arrival
 from atp.ops.backups.act.listing import Listed
 from atp.ops.backups.act.parts import Moved, Source, read_parts
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.act.verifying import check_head, diagnosed
-from atp.ops.backups.act.workplace import held, remove_tree
+from atp.ops.backups.act.workplace import held, remove_tree, telling
 from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
@@ -184,16 +184,8 @@ def _kept_as(path: Path, manifest: Manifest) -> Path:
     return path.with_name(f"{path.name}.before-{manifest.backup}")
 
 
-@contextmanager
-def _told(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except AtpError:
-        raise
-    except OSError as error:
-        raise UnavailableError(
-            f"could not restore to {place}: {error.strerror}", hint="make room there, or choose another place"
-        ) from None
+def _told(place: Path) -> AbstractContextManager[None]:
+    return telling(f"restore to {place}", hint="make room there, or choose another place")
 
 
 def _nothing(_: int) -> None:

@@ -70,12 +70,17 @@ def _rooms(below: Path | None) -> Path:
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the operating system's errors about a file here into the platform's."""
+    with telling(f"write {path}", hint="make room, or name another place with TMPDIR"):
+        yield
+
+
+@contextmanager
+def telling(what: str, *, hint: str) -> Iterator[None]:
+    """Turn the operating system's errors into the platform's: what could not be done, why, and the next move."""
     try:
         yield
     except OSError as error:
-        raise UnavailableError(
-            f"could not write {path}: {error.strerror}", hint="make room, or name another place with TMPDIR"
-        ) from None
+        raise UnavailableError(f"could not {what}: {error.strerror}", hint=hint) from None
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Which kind of dataset is captured and received by whom."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from atp.errors import InvalidError
@@ -12,12 +12,13 @@ from atp.ops.backups.act.kinds.postgresql.arrival import check_following as chec
 from atp.ops.backups.act.kinds.postgresql.capture import PostgresqlCapture
 from atp.ops.backups.act.kinds.postgresql.connection import Connection, parse_connection
 from atp.ops.backups.act.kinds.postgresql.following import Following
-from atp.ops.backups.act.kinds.postgresql.keeping import extend_log, superseded_log
+from atp.ops.backups.act.kinds.postgresql.keeping import following_segments, needless_segments
 from atp.ops.backups.act.kinds.shape import Arrival, Capture, Follower, Occasion
+from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.act.kinds.sqlite import SqliteArrival, SqliteCapture
 from atp.ops.backups.act.kinds.trail.arrival import TrailArrival, check_increments
 from atp.ops.backups.act.kinds.trail.following import TrailFollowing
-from atp.ops.backups.act.kinds.trail.keeping import extend_increments, superseded_increments
+from atp.ops.backups.act.kinds.trail.keeping import following_increments, needless_increments
 from atp.ops.backups.act.kinds.trail.packing import TrailCapture
 from atp.ops.backups.act.parts import Moved
 from atp.ops.backups.declare import Declared
@@ -59,18 +60,19 @@ def connection_of(address: Source | None, read: ReadAddress | None) -> Connectio
     return parse_connection(address.place or read(address))
 
 
-def extend_following(repository: Repository, manifest: Manifest, until: datetime) -> None:
-    """Keep what follows a backup as long as the backup itself, where its kind has such a thing."""
+def following_names(repository: Repository, manifest: Manifest) -> Sequence[str]:
+    """The objects that follow a backup, without which it reaches less far. Costs a listing where there are such."""
     if manifest.kind == "postgresql":
-        extend_log(repository, manifest, until)
-    elif manifest.kind == "trail":
-        extend_increments(repository, manifest, until)
+        return following_segments(repository, manifest)
+    return following_increments(repository, manifest) if manifest.kind == "trail" else ()
 
 
-def superseded(repository: Repository, manifests: Sequence[Manifest], *, dataset: str, now: datetime) -> Sequence[str]:
-    """The names of what was shipped between backups, is needed by none of these, and whose day is over."""
-    segments = superseded_log(repository, manifests, dataset=dataset, now=now)
-    return [*segments, *superseded_increments(repository, manifests, dataset=dataset, now=now)]
+def needless_names(repository: Repository, manifests: Sequence[Manifest], *, dataset: str) -> Sequence[str]:
+    """The objects that were shipped between backups and are needed by none of these. Costs a listing of each kind."""
+    return [
+        *needless_segments(repository, manifests, dataset=dataset),
+        *needless_increments(repository, manifests, dataset=dataset),
+    ]
 
 
 def arrival_of(
@@ -110,50 +112,17 @@ def check_following(repository: Repository, manifest: Manifest, identities: Sequ
     return check_increments(repository, manifest, identities) if manifest.kind == "trail" else None
 
 
-def follower_of(
-    declared: Declared,
-    *,
-    read: ReadAddress,
-    repositories: Mapping[str, Repository],
-    room: Path,
-    clock: Clock,
-    within: timedelta,
-    shipped: Callable[[str, datetime], object],
-    trouble: Callable[[str], object],
-) -> Follower:
-    """What ships the changes of a dataset; nothing is touched yet. `room` is a private directory that outlives this
-    process, `within` how long a change may wait; `shipped` gets the newest object that is in every repository, and
-    until when all is there. InvalidError when the dataset is not declared to be followed."""
+def follower_of(declared: Declared, shipping: Shipping, *, read: ReadAddress) -> Follower:
+    """What ships the changes of a dataset; nothing is touched yet. InvalidError when it is not declared to be
+    followed."""
     if not declared.is_continuous:
         raise InvalidError(
             f"could not follow {declared.dataset!r}: it is not declared to be shipped continuously",
             hint=f"edit estate.yaml: datasets.{declared.dataset}.backup: {{continuous: true}}",
         )
     if declared.kind == "trail":
-        return TrailFollowing(
-            dataset=declared.dataset,
-            source=declared.path,
-            repositories=repositories,
-            recipients=declared.recipients,
-            retention=declared.retention,
-            room=room,
-            clock=clock,
-            within=within,
-            shipped=shipped,
-            trouble=trouble,
-        )
-    return Following(
-        dataset=declared.dataset,
-        connection=connection_of(declared.address, read),
-        repositories=repositories,
-        recipients=declared.recipients,
-        retention=declared.retention,
-        room=room,
-        clock=clock,
-        within=within,
-        shipped=shipped,
-        trouble=trouble,
-    )
+        return TrailFollowing(declared.path, shipping)
+    return Following(connection_of(declared.address, read), shipping)
 
 
 def _check_occasion(occasion: Occasion, manifest: Manifest) -> None:

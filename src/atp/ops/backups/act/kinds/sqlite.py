@@ -17,7 +17,7 @@ from atp.ops.backups.format.checking import file_sha256
 from atp.ops.backups.format.contents import ContentsReader, Database, Entry, Names, path_text
 from atp.ops.backups.format.database import Copied, check_database, copy_database
 from atp.ops.backups.format.manifest import Cluster
-from atp.ops.backups.format.stream import Plain
+from atp.ops.backups.format.stream import Plain, chunks_of
 from atp.ports.clock import Clock
 
 _SPECIAL = 0o6000
@@ -50,7 +50,7 @@ class SqliteCapture:
         """See Capture."""
         assert self._copied is not None, "it was copied before"
         digest = sha256()
-        for chunk in _chunks(self.copy):
+        for chunk in chunks_of(self.copy):
             digest.update(chunk)
             self.moved(len(chunk))
             yield chunk
@@ -126,12 +126,6 @@ def _own(path: Path, entry: Entry) -> None:
     if is_root:
         os.chown(path, entry.uid, entry.gid)
     path.chmod(entry.mode if is_root else entry.mode & ~_SPECIAL)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(REPOSITORY_CHUNK_BYTES):
-            yield chunk
 
 
 def _nothing(_: int) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -28,14 +28,7 @@ class FilesProduction:
 
     def look(self) -> Living | None:
         """See Production: names, kinds, modes and bytes, and the inode of the directory."""
-        try:
-            found = self.source.stat()
-            digest = sha256()
-            for line in _tree(os.fsencode(self.source)):
-                digest.update(line + b"\n")
-        except OSError:
-            return None
-        return Living(digest.hexdigest(), f"{found.st_dev}:{found.st_ino}")
+        return living(self.source, _tree(os.fsencode(self.source)))
 
     def beat(self, name: str, at: datetime) -> None:
         """See Production. A new file takes the place of the old one: a copy that is made meanwhile has the one or the
@@ -98,6 +91,19 @@ class FilesCopy:
 
     def close(self) -> None:
         """See Copy."""
+
+
+def living(source: Path, lines: Iterable[bytes]) -> Living | None:
+    """The digest over some lines, which are made of the bytes at a path, and which inode that is; None when it is not
+    there, or cannot be read whole."""
+    try:
+        found = source.stat()
+        digest = sha256()
+        for line in lines:
+            digest.update(line + b"\n")
+    except OSError:
+        return None
+    return Living(digest.hexdigest(), f"{found.st_dev}:{found.st_ino}")
 
 
 def _not_asked(what: str) -> InvalidError:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from atp.limits import HEARTBEATS_MAX
 from atp.ops.backups.format.checking import file_sha256
 from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.backups.format.database import check_database, inspect_database
+from atp.ops.drills.act.kinds.files import living
 from atp.ops.drills.act.kinds.shape import Living, Row
 
 HEARTBEAT_TABLE = "atp_heartbeat"
@@ -30,14 +30,7 @@ class SqliteProduction:
 
     def look(self) -> Living | None:
         """See Production. Its journal counts too, since that holds commits; what readers share beside it does not."""
-        try:
-            found = self.source.stat()
-            digest = sha256()
-            for line in _files(self.source):
-                digest.update(line + b"\n")
-        except OSError:
-            return None
-        return Living(digest.hexdigest(), f"{found.st_dev}:{found.st_ino}")
+        return living(self.source, _files(self.source))
 
     def beat(self, name: str, at: datetime) -> None:
         """See Production."""

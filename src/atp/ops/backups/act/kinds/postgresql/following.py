@@ -9,14 +9,14 @@ import io
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from atp.errors import AtpError, ConflictError, InvalidError, UnavailableError
+from atp.errors import AtpError, InvalidError, UnavailableError
 from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
 from atp.ops.backups.act.kinds.postgresql.programs import (
@@ -28,9 +28,8 @@ from atp.ops.backups.act.kinds.postgresql.programs import (
     query,
 )
 from atp.ops.backups.act.kinds.postgresql.segments import list_shipped, shipped_name, wal_prefix
+from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.format.seal import parse_recipients, seal
-from atp.ports.clock import Clock
-from atp.ports.repository import Repository, whole_second
 
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
 # The last one is what the program says of a timeline that ended just where it wants to go on.
@@ -44,24 +43,14 @@ _SAID_BYTES = 4_096
 
 @dataclass(slots=True)
 class Following:
-    """One dataset that is followed. `room` is a private directory that outlives this process; `within`: how long a
-    commit may wait before it is in the repositories."""
+    """See Follower: one server that is followed."""
 
-    dataset: str
     connection: Connection
-    repositories: Mapping[str, Repository]
-    recipients: Sequence[str]
-    retention: timedelta | None
-    room: Path
-    clock: Clock
-    within: timedelta
-    shipped: Callable[[str, datetime], object]
-    trouble: Callable[[str], object]
+    shipping: Shipping
     _system: str = ""
     _done: dict[str, set[str]] = field(default_factory=dict)
     _marks: dict[str, datetime] = field(default_factory=dict)
     _closed_at: float = 0.0
-    _told: str = ""
 
     def run(self, *, is_over: Callable[[], bool]) -> None:
         """Follow until `is_over`. UnavailableError when it cannot even begin; later troubles are told and retried.
@@ -99,19 +88,19 @@ class Following:
                 self._begin_anew()
             self._make_slot()
         except AtpError as error:
-            self._tell(str(error))
+            self.shipping.tell(str(error))
 
     def follow_once(self, *, is_alive: Callable[[], bool]) -> None:
         """Ship what is whole; close the open segment when it is time, or ship what there is when that cannot be."""
         is_shipped = self._ship_all()
-        if time.monotonic() - self._closed_at < self.within.total_seconds():
+        if time.monotonic() - self._closed_at < self.shipping.within.total_seconds():
             return
         try:
             self._close_segment(is_alive)
             if is_shipped:
-                self._told = ""
+                self.shipping.is_well()
         except AtpError as error:
-            self._tell(str(error))
+            self.shipping.tell(str(error))
             self._ship_partial()
 
     def _close_segment(self, is_alive: Callable[[], bool]) -> None:
@@ -124,7 +113,7 @@ class Following:
         self._closed_at = time.monotonic()
         rows = query(
             "SELECT active, extract(epoch FROM statement_timestamp()), pg_walfile_name(pg_switch_wal())"
-            f" FROM pg_replication_slots WHERE slot_name = {literal(slot_of(self.dataset))}",
+            f" FROM pg_replication_slots WHERE slot_name = {literal(slot_of(self.shipping.dataset))}",
             connection=self.connection,
         )
         for _, seconds, segment in rows:
@@ -145,7 +134,7 @@ class Following:
 
     @property
     def _room(self) -> Path:
-        return self.room / self._system
+        return self.shipping.room / self._system
 
     def _is_lost(self) -> bool:
         return _LOST.search(said(self._room)) is not None
@@ -154,35 +143,41 @@ class Following:
         return self._is_lost() or _NO_SLOT.search(said(self._room)) is not None
 
     def _begin_anew(self) -> None:
-        self.trouble(
-            f"could not receive all of the write-ahead log of {self.dataset}: the server has removed what was missing,"
-            " or went another way; it may have a hole until the next backup (hint: atp backup run now)"
+        self.shipping.trouble(
+            f"could not receive all of the write-ahead log of {self.shipping.dataset}: the server has removed what was"
+            " missing, or went another way; it may have a hole until the next backup (hint: atp backup run now)"
         )
         for path in self._room.iterdir():
             path.unlink()
 
     def _find_shipped(self) -> None:
-        for name, repository in self.repositories.items():
+        for name, repository in self.shipping.repositories.items():
             found = list_shipped(repository, self._prefix)
             self._done[name] = {one.segment for one in found if not one.is_partial}
             for one in found:
-                if not one.is_history and one.covers_until <= self.clock.now():
+                if not one.is_history and one.covers_until <= self.shipping.clock.now():
                     self._mark(one.segment, one.covers_until)
 
     @property
     def _prefix(self) -> str:
-        return wal_prefix(self.dataset, self._system)
+        return wal_prefix(self.shipping.dataset, self._system)
 
     def _make_slot(self) -> None:
         """The slot, which nobody else uses. Made in SQL it keeps the log from the last checkpoint on; the program would
         make one that keeps nothing until it is used, but shows that we are let in for replication."""
-        slot = literal(slot_of(self.dataset))
+        slot = literal(slot_of(self.shipping.dataset))
         query(
             f"SELECT pg_create_physical_replication_slot({slot}, true)"
             f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = {slot})",
             connection=self.connection,
         )
-        words = [find_program("pg_receivewal"), "--create-slot", "--if-not-exists", "-S", slot_of(self.dataset)]
+        words = [
+            find_program("pg_receivewal"),
+            "--create-slot",
+            "--if-not-exists",
+            "-S",
+            slot_of(self.shipping.dataset),
+        ]
         words += ["--no-password"]
         done = subprocess.run(words, capture_output=True, env=environment(self.connection), timeout=60)
         if done.returncode != 0:
@@ -195,7 +190,8 @@ class Following:
             connection=self.connection,
         ):
             raise UnavailableError(
-                f"could not follow the server: somebody else does, its PID {pid} has slot {slot_of(self.dataset)}",
+                f"could not follow the server: somebody else does, its PID {pid} has slot"
+                f" {slot_of(self.shipping.dataset)}",
                 hint="end the other one; the server lets go of one that died within wal_sender_timeout",
             )
 
@@ -203,7 +199,14 @@ class Following:
     def _receiving(self) -> Iterator[Callable[[], bool]]:
         """A program that receives; it connects again by itself when the server comes back."""
         self._drop_torn()
-        words = [*mortal_words(), find_program("pg_receivewal"), "-D", str(self._room), "-S", slot_of(self.dataset)]
+        words = [
+            *mortal_words(),
+            find_program("pg_receivewal"),
+            "-D",
+            str(self._room),
+            "-S",
+            slot_of(self.shipping.dataset),
+        ]
         words += ["--synchronous", "--no-password"]
         with (self._room / "receivewal.log").open("wb") as log:
             process = subprocess.Popen(
@@ -211,7 +214,7 @@ class Following:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**environment(self.connection), "PGAPPNAME": slot_of(self.dataset)},
+                env={**environment(self.connection), "PGAPPNAME": slot_of(self.shipping.dataset)},
             )
             try:
                 yield lambda: process.poll() is None
@@ -242,7 +245,7 @@ class Following:
             try:
                 self._ship(path, is_partial=False)
             except AtpError as error:
-                self._tell(str(error))
+                self.shipping.tell(str(error))
                 return False
         segments = [path for path in whole if path.suffix != ".history"]
         for path in segments[:-1]:
@@ -266,7 +269,7 @@ class Following:
             except FileNotFoundError:
                 is_shipped = False  # it became whole meanwhile, and is shipped as that
             except AtpError as error:
-                self._tell(str(error))
+                self.shipping.tell(str(error))
                 is_shipped = False
         return is_shipped
 
@@ -280,29 +283,15 @@ class Following:
         sealed = io.BytesIO()
         with path.open("rb") as file:
             chunks = iter(lambda: file.read(REPOSITORY_CHUNK_BYTES), b"")
-            seal(chunks, recipients=parse_recipients(self.recipients), into=sealed)
+            seal(chunks, recipients=parse_recipients(self.shipping.recipients), into=sealed)
         data = sealed.getvalue()
         digest = sha256(data).hexdigest()
         name = shipped_name(self._prefix, segment, is_partial=is_partial, covers_until=covers_until, sha256=digest)
         for repository in missing:
-            self._store(self.repositories[repository], name, data)
+            self.shipping.store(self.shipping.repositories[repository], name, [data])
             self._done[repository].add(key)
         if not segment.endswith(".history"):
-            self.shipped(path.name, covers_until)
-
-    def _store(self, repository: Repository, name: str, data: bytes) -> None:
-        keep_until = whole_second(self.clock.now() + self.retention) if self.retention else None
-        try:
-            with repository.store(name, keep_until=keep_until) as sink:
-                sink.write(data)
-        except ConflictError:
-            pass  # the same bytes under the same name
-
-    def _tell(self, trouble: str) -> None:
-        """Each trouble once, until it is over."""
-        if trouble != self._told:
-            self._told = trouble
-            self.trouble(trouble)
+            self.shipping.shipped(path.name, covers_until)
 
 
 def slot_of(dataset: str) -> str:

@@ -30,7 +30,7 @@ _KNOCKED = b"FATAL:  the database system is "  # what it says to us while we ask
 _PREPARED_MIN = 1_000  # the log may tell of more prepared transactions than were allowed when the backup began
 _PLACE_BYTES_MAX = 75  # the path of a socket has 107, and our names take the rest
 _AUTO = "postgresql.auto.conf"
-_SIGNALS = ("recovery.signal", "standby.signal")
+_STANDBY = "standby.signal"
 _RULES = "local all all trust\n"
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -215,8 +215,7 @@ def give(data: Path, user: int, group: int) -> None:
 def _aside(path: Path) -> Iterator[None]:
     """An empty file in the place of one that has to wait, and no order to recover but ours."""
     waiting = path.with_name(f"{path.name}.waiting")
-    for name in _SIGNALS[1:]:
-        path.with_name(name).unlink(missing_ok=True)
+    path.with_name(_STANDBY).unlink(missing_ok=True)
     if path.exists():
         path.rename(waiting)
     path.write_text("")

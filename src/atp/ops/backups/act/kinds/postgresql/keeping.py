@@ -1,27 +1,23 @@
-"""How long the write-ahead log is kept: as long as a backup needs it, and never shorter than its own day."""
+"""Which segments of the write-ahead log a backup needs, and which none does."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 
 from atp.ops.backups.act.kinds.postgresql.segments import Shipped, list_shipped, number_of, wal_prefix
 from atp.ops.backups.format.manifest import Cluster, Manifest
 from atp.ports.repository import Repository
 
 
-def extend_log(repository: Repository, manifest: Manifest, until: datetime) -> None:
-    """Keep all that follows a backup until then, too: without it the backup reaches less far. Histories count."""
+def following_segments(repository: Repository, manifest: Manifest) -> list[str]:
+    """The names of all that follows a backup; histories of timelines count. Costs a listing."""
     assert manifest.cluster is not None, "backups of this kind say what log they need"
-    for one in list_shipped(repository, wal_prefix(manifest.dataset, manifest.cluster.system)):
-        if one.is_history or not _is_before(one, manifest.cluster):
-            kept = repository.keep_until(one.name)
-            if kept is None or kept < until:
-                repository.extend(one.name, until)
+    listed = list_shipped(repository, wal_prefix(manifest.dataset, manifest.cluster.system))
+    return [one.name for one in listed if one.is_history or not _is_before(one, manifest.cluster)]
 
 
-def superseded_log(repository: Repository, manifests: Iterable[Manifest], *, dataset: str, now: datetime) -> list[str]:
-    """The names of segments that no backup of these needs, and whose day is over. Costs a request for each of them."""
+def needless_segments(repository: Repository, manifests: Iterable[Manifest], *, dataset: str) -> list[str]:
+    """The names of what no backup of these needs. Costs a listing of each cluster."""
     clusters = [manifest.cluster for manifest in manifests if manifest.cluster is not None]
-    return [one.name for one in _needless(repository, dataset, clusters) if _is_over(repository, one, now)]
+    return [one.name for one in _needless(repository, dataset, clusters)]
 
 
 def _needless(repository: Repository, dataset: str, clusters: Iterable[Cluster]) -> Iterator[Shipped]:
@@ -43,8 +39,3 @@ def _is_before(one: Shipped, cluster: Cluster) -> bool:
 
 def _number(cluster: Cluster) -> int:
     return number_of(cluster.begins_in, cluster.segment_bytes)
-
-
-def _is_over(repository: Repository, one: Shipped, now: datetime) -> bool:
-    kept = repository.keep_until(one.name)
-    return kept is not None and kept <= now

@@ -4,8 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 from atp.errors import UnavailableError
 from atp.limits import POSTGRESQL_ANSWER_BYTES_MAX, POSTGRESQL_ASK_SECONDS
@@ -111,8 +110,3 @@ def _major_of(program: str) -> int:
     said = subprocess.run([program, "--version"], capture_output=True, env=environment(), timeout=10).stdout
     found = re.search(rb"\) (\d+)", said)
     return int(found[1]) if found else 0
-
-
-def argv_told(words: Sequence[str]) -> str:
-    """What was run, for the record; there is no secret in it."""
-    return " ".join([Path(words[0]).name, *words[1:]])

@@ -6,13 +6,13 @@ Repeatable: a death between the repository and the note of it ships the same obj
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from atp.errors import AtpError, ConflictError, TooLargeError
-from atp.limits import REPOSITORY_CHUNK_BYTES
+from atp.errors import AtpError, TooLargeError
+from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.act.kinds.trail.capture import Captured, copy_trail
 from atp.ops.backups.act.kinds.trail.increments import BEGINNING, Increment, log_prefix
 from atp.ops.backups.act.kinds.trail.logs import ORDER, state_of, trim_order
@@ -21,9 +21,9 @@ from atp.ops.backups.act.kinds.trail.shipped import Shipped, logs_of, read_shipp
 from atp.ops.backups.act.workplace import Workplace, remove_tree, workplace, writing
 from atp.ops.backups.format.checking import file_sha256
 from atp.ops.backups.format.seal import parse_recipients, seal
+from atp.ops.backups.format.stream import chunks_of
 from atp.ops.backups.format.tree import Packed, pack
-from atp.ports.clock import Clock
-from atp.ports.repository import Repository, whole_second
+from atp.ports.repository import Repository
 
 _LOOK_SECONDS = 0.2
 _RANDOM_BYTES = 6
@@ -32,60 +32,52 @@ _MOMENT = timedelta(microseconds=1)
 
 @dataclass(slots=True)
 class TrailFollowing:
-    """See Follower. `room` is a private directory that outlives this process, `within` how long what is acknowledged
-    may wait before it is in the repositories; a look at half of that leaves the other half for storing."""
+    """See Follower. A look at half of the time that a change may wait leaves the other half for storing."""
 
-    dataset: str
     source: Path
-    repositories: Mapping[str, Repository]
-    recipients: Sequence[str]
-    retention: timedelta | None
-    room: Path
-    clock: Clock
-    within: timedelta
-    shipped: Callable[[str, datetime], object]
-    trouble: Callable[[str], object]
+    shipping: Shipping
     _known: dict[str, Shipped | None] = field(default_factory=dict)
-    _told: str = ""
 
     def run(self, *, is_over: Callable[[], bool]) -> None:
         """See Follower. ConflictError while another follows."""
-        with writing(self.room):
-            self.room.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with workplace(self.dataset, below=self.room) as place:
+        with writing(self.shipping.room):
+            self.shipping.room.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with workplace(self.shipping.dataset, below=self.shipping.room) as place:
             self._begin()
             while not is_over():
                 began = time.monotonic()
                 self.follow_once(place)
-                while not is_over() and time.monotonic() - began < self.within.total_seconds() / 2:
+                while not is_over() and time.monotonic() - began < self.shipping.within.total_seconds() / 2:
                     time.sleep(_LOOK_SECONDS)
             self.follow_once(place)
 
     def follow_once(self, place: Workplace) -> None:
         """Ship what is new to each repository; what goes wrong is told, and tried again the next time."""
         reached, is_whole = list[tuple[datetime, str]](), True
-        for name, repository in self.repositories.items():
+        for name, repository in self.shipping.repositories.items():
             try:
                 reached.append(self._ship(name, repository, place))
             except AtpError as error:
-                self._tell(str(error))
+                self.shipping.tell(str(error))
                 is_whole = False
         if is_whole:
-            self._told = ""
+            self.shipping.is_well()
             covers, words = min(reached)
-            self.shipped(words, covers)
+            self.shipping.shipped(words, covers)
 
     def _begin(self) -> None:
-        for name, repository in self.repositories.items():
+        for name, repository in self.shipping.repositories.items():
             self._known[name] = read_shipped(self._note(name))
             if self._known[name] is None:
-                self.trouble(f"nothing is known here of what {name} has: a new series begins, which holds all objects")
-            for left in [*repository.unfinished(log_prefix(self.dataset))]:
+                self.shipping.trouble(
+                    f"nothing is known here of what {name} has: a new series begins, which holds all objects"
+                )
+            for left in [*repository.unfinished(log_prefix(self.shipping.dataset))]:
                 repository.forget(left)
 
     def _ship(self, name: str, repository: Repository, place: Workplace) -> tuple[datetime, str]:
         """Until when everything is in the repository now, and the newest increment there."""
-        known, looked_at, state = self._known[name], self.clock.now(), state_of(self.source / ORDER)
+        known, looked_at, state = self._known[name], self.shipping.clock.now(), state_of(self.source / ORDER)
         if known is not None and known.state == state:
             return looked_at, f"{known.series}/{known.number:08}"
         copy, sealed = place.folder / "copy", place.folder / "sealed"
@@ -95,7 +87,7 @@ class TrailFollowing:
         increment = self._next(captured, known)
         digest, size_bytes = self._seal(copy, sealed)
         increment = replace(increment, sha256=digest, size_bytes=size_bytes)
-        self._store(repository, increment, sealed)
+        self.shipping.store(repository, increment.name(self.shipping.dataset), chunks_of(sealed))
         noted = Shipped(
             series=increment.series,
             number=increment.number,
@@ -112,21 +104,23 @@ class TrailFollowing:
         captured = self._copied(copy, known.published if known else {})
         if known is None or known.is_before(captured.held):
             return captured, known
-        self.trouble(f"{self.source} does not go on from what was shipped of it: a new series begins")
+        self.shipping.trouble(f"{self.source} does not go on from what was shipped of it: a new series begins")
         remove_tree(copy)
         return self._copied(copy, {}), None
 
     def _copied(self, copy: Path, beyond: Mapping[str, int]) -> Captured:
         with writing(copy):
             copy.mkdir(mode=0o700)
-        captured = copy_trail(self.source, copy, backup="", now=self.clock.now, beyond=beyond)
+        captured = copy_trail(self.source, copy, backup="", now=self.shipping.clock.now, beyond=beyond)
         trim_order(copy / ORDER, captured.held.logs)
         return captured
 
     def _next(self, captured: Captured, known: Shipped | None) -> Increment:
         """The next of the series that is known, or the first of a new one; a clock that was set back does not count."""
         if known is None:
-            series = f"{self.clock.now():%Y%m%dT%H%M%SZ}-{self.clock.random_bytes(_RANDOM_BYTES).hex()}"
+            series = (
+                f"{self.shipping.clock.now():%Y%m%dT%H%M%SZ}-{self.shipping.clock.random_bytes(_RANDOM_BYTES).hex()}"
+            )
             return Increment(series, 1, BEGINNING, captured.copied_at, "", 0)
         covers = max(captured.copied_at, known.covers + _MOMENT)
         return Increment(known.series, known.number + 1, known.covers, covers, "", 0)
@@ -141,7 +135,7 @@ class TrailFollowing:
                 yield chunk
 
         with writing(sealed), sealed.open("xb") as file:
-            seal(packed(), recipients=parse_recipients(self.recipients), into=file)
+            seal(packed(), recipients=parse_recipients(self.shipping.recipients), into=file)
         digest, size_bytes = file_sha256(sealed, moved=_nothing), sealed.stat().st_size
         if plain_bytes[0] > plain_bytes_max(size_bytes):
             raise TooLargeError(
@@ -150,29 +144,8 @@ class TrailFollowing:
             )
         return digest, size_bytes
 
-    def _store(self, repository: Repository, increment: Increment, sealed: Path) -> None:
-        keep_until = whole_second(self.clock.now() + self.retention) if self.retention else None
-        try:
-            with repository.store(increment.name(self.dataset), keep_until=keep_until) as sink:
-                for chunk in _chunks(sealed):
-                    sink.write(chunk)
-        except ConflictError:
-            pass  # the same bytes under the same name
-
     def _note(self, repository: str) -> Path:
-        return self.room / f"{repository}.json"
-
-    def _tell(self, trouble: str) -> None:
-        """Each trouble once, until it is over."""
-        if trouble != self._told:
-            self._told = trouble
-            self.trouble(trouble)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(REPOSITORY_CHUNK_BYTES):
-            yield chunk
+        return self.shipping.room / f"{repository}.json"
 
 
 def _nothing(_: object) -> None:
