@@ -8,6 +8,9 @@ LOCKED := --require-hashes --only-binary :all: --requirement
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --only-binary :all: --no-annotate --custom-compile-command 'make lock'
 
+# Whole modules beside each other: a test waits more than it computes.
+BESIDE := --numprocesses 3 --dist loadfile
+
 # Tests that open whole platforms, servers and keepers by the dozen: `make test` runs them.
 DOORS := api app cli contracts docs faults ops web
 
@@ -21,14 +24,14 @@ run: .venv/runtime.stamp ## serve on http://127.0.0.1:8600, data in ./var/atp (C
 	@exec $(BIN)/atp serve --data ./var/atp --listen 127.0.0.1:8600
 
 test: tools ## every kind of test with bounded counts, then the lint (ATP_SEED=N repeats a run)
-	@ATP_SEED=$(ATP_SEED) $(BIN)/python -m pytest
+	@ATP_SEED=$(ATP_SEED) $(BIN)/python -m pytest $(BESIDE)
 	@$(MAKE) --no-print-directory lint
 
 soak: tools ## the same tests with the acceptance counts: hours, not minutes
 	@ATP_SOAK=1 ATP_SEED=$(ATP_SEED) $(BIN)/python -m pytest --timeout 14400
 
 check: lint ## format, lint, types, contracts, fast tests below the doors: under a minute, offline
-	@ATP_SEED=$(ATP_SEED) $(BIN)/python -m pytest -m 'not whole and not slow' --timeout 20 $(DOORS:%=--ignore=tests/%)
+	@ATP_SEED=$(ATP_SEED) $(BIN)/python -m pytest $(BESIDE) -m 'not whole and not slow' --timeout 20 $(DOORS:%=--ignore=tests/%)
 
 lint: .venv/dev.stamp ## format, lint, types and import contracts alone
 	@$(BIN)/ruff format --check --quiet . || { echo 'hint: .venv/bin/ruff format .'; exit 1; }

@@ -22,6 +22,7 @@ from tests.services.fsck import Fsck
 ROOT = Path(__file__).resolve().parents[1]
 IS_SOAK = os.environ.get("ATP_SOAK") == "1"
 SEED = int(os.environ.get("ATP_SEED") or secrets.randbelow(2**32))
+os.environ["ATP_SEED"] = str(SEED)  # for workers, which are processes of their own
 SHARED = Path(os.environ.get("ATP_SHARED") or ROOT.parent / "shared")
 
 T = TypeVar("T")

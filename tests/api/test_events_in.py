@@ -38,7 +38,7 @@ def post(client: httpx.Client, tenant: str, body: bytes, media: str = "applicati
         ("application/x-ndjson", b"\n" + lines([event(1)]) + b"\r\n"),
         ("application/cloudevents+json", json.dumps(_CLOUD_EVENT).encode()),
         ("application/cloudevents-batch+json", json.dumps([_CLOUD_EVENT]).encode()),
-        ("application/octet-stream", gzip.compress(lines([event(1)]))),
+        ("application/octet-stream", gzip.compress(lines([event(1)]), mtime=0)),
         ("text/plain", json.dumps(_CLOUD_EVENT).encode()),
     ],
 )

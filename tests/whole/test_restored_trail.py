@@ -52,6 +52,14 @@ def fetch(served: Served, path: str) -> bytes:
         return client.get(log_path("default", path)).body
 
 
+def checkpoint_beyond(served: Served, entries: int) -> bytes:
+    """The first checkpoint of more entries than that, while somebody records."""
+    while True:
+        checkpoint = fetch(served, "checkpoint")
+        if int(checkpoint.split(b"\n")[1]) > entries:
+            return checkpoint
+
+
 def test_a_copy_under_load_is_restored_and_read_by_a_foreign_verifier(tmp_path: Path, fsck: Fsck) -> None:
     (tmp_path / "first").mkdir()
     with serving(tmp_path / "first") as served:
@@ -62,7 +70,7 @@ def test_a_copy_under_load_is_restored_and_read_by_a_foreign_verifier(tmp_path: 
             for number in range(4):
                 (tmp_path / f"copy{number}").mkdir()
                 taken = capture(served.data, tmp_path / f"copy{number}", backup=BACKUP, now=lambda: datetime.now(UTC))
-        newest = fetch(served, "checkpoint")
+            newest = checkpoint_beyond(served, taken.entries)
     restore(tmp_path / "copy3", known=[newest])
     (tmp_path / "second").mkdir()
     shutil.move(tmp_path / "copy3", tmp_path / "second" / "data")

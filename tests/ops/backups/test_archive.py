@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -160,16 +160,12 @@ def test_what_cannot_be_read_stops_the_backup(tmp_path: Path) -> None:
     with pytest.raises(AtpError, match="could not back up"):
         packed(tmp_path / "nowhere")
     (tmp_path / "source").mkdir()
-    deep = tmp_path / "source"
-    os.chdir(deep)
-    try:
+    with chdir(tmp_path / "source"):
         for _ in range(20):
             os.mkdir("d" * 250)
             os.chdir("d" * 250)
         with pytest.raises(AtpError, match=r"could not back up .*too long"):
             packed(tmp_path / "source")
-    finally:
-        os.chdir("/")
 
 
 def archive(*members: tuple[str, bytes, str | bytes]) -> bytes:

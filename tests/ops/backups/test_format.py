@@ -183,7 +183,16 @@ def test_what_is_no_recipient_is_refused(text: str) -> None:
         parse_recipients([text] if text else [])
 
 
-@pytest.mark.parametrize("text", ["", "# only a comment\n", "age1xyz", PRIVATE[:-1], "-----BEGIN OPENSSH PRIVATE KEY"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# only a comment\n",
+        "age1xyz",
+        pytest.param(PRIVATE[:-1], id="cut short"),
+        "-----BEGIN OPENSSH PRIVATE KEY",
+    ],
+)
 def test_what_is_no_identity_is_refused_and_never_shown(text: str) -> None:
     with pytest.raises(MalformedError) as raised:
         parse_identities(text)
