@@ -8,7 +8,7 @@ import pytest
 
 from atp.limits import STATEMENT_BYTES_MAX, STATEMENT_SUBJECTS_MAX
 from atp.merkle.keys import parse_vkey
-from atp.ops.statement import check_statement
+from atp.ops.record.statement import check_statement
 from tests.api.calling import caller, event, events_path, problem
 from tests.web.serving import Served
 

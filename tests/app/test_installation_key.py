@@ -8,7 +8,7 @@ from atp.app.config import Config
 from atp.app.open import open_platform
 from atp.log.event import read_event
 from atp.merkle.keys import parse_vkey
-from atp.ops.statement import Statement, Subject, check_statement, sign_statement
+from atp.ops.record.statement import Statement, Subject, check_statement, sign_statement
 from atp.tenants.names import OPERATIONS
 from atp.verify.directory import check_data_directory
 from atp.verify.options import Options

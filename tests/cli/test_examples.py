@@ -14,7 +14,7 @@ import pytest
 from atp.app.machine import machine_clock, open_sink
 from atp.cli.main import VERBS
 from atp.client import Client
-from atp.ops.record import begin
+from atp.ops.record.recording import begin
 from tests.app.opened import until
 from tests.cli.conftest import Platform
 from tests.cli.running import Atp

@@ -6,7 +6,7 @@ import pytest
 
 from atp.app.machine import machine_clock, open_sink, spool_folder
 from atp.client import Client
-from atp.ops.record import Recording, begin
+from atp.ops.record.recording import Recording, begin
 from tests.cli.conftest import Platform
 from tests.cli.running import Atp
 

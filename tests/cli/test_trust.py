@@ -8,7 +8,7 @@ import pytest
 from atp.client import Client
 from atp.errors import TamperedError
 from atp.merkle.keys import SigningKey
-from atp.ops.watch import Watched, compare
+from atp.ops.record.watch import Watched, compare
 from atp.verify.remember import Memory
 from tests.cli.scripted import Asked, Scripted, Told, scripted
 from tests.verify.stored import KEY, entries, note, tiles_of

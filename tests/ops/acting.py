@@ -9,8 +9,8 @@ from atp.adapters.memory import FrozenClock
 from atp.adapters.memory_machine import MemoryMachine
 from atp.errors import UnavailableError
 from atp.log.event import Actor, Event, Resource
-from atp.ops.act import Act, Mark, Person, Told, fold
-from atp.ops.waiting import Spool
+from atp.ops.record.act import Act, Mark, Person, Told, fold
+from atp.ops.record.waiting import Spool
 from atp.ports.machine import Machine
 from atp.verify.remember import Memory
 

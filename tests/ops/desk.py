@@ -11,10 +11,10 @@ from atp.adapters.system_clock import SystemClock
 from atp.client import Client
 from atp.log.event import Event, read_event
 from atp.log.reader import LogReader
-from atp.ops.act import Act, Told, fold_all
-from atp.ops.record import Recording, begin
-from atp.ops.sink import ServerThenSpool
-from atp.ops.waiting import Spool
+from atp.ops.record.act import Act, Told, fold_all
+from atp.ops.record.recording import Recording, begin
+from atp.ops.record.sink import ServerThenSpool
+from atp.ops.record.waiting import Spool
 from atp.ports.clock import Clock
 from atp.verify.remember import Memory
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from atp.client import Client
-from atp.ops.act import Act
-from atp.ops.deliver import deliver
-from atp.ops.spool import check_spool
+from atp.ops.record.act import Act
+from atp.ops.record.deliver import deliver
+from atp.ops.record.spool import check_spool
 from tests.ops.desk import Desk, acts_in
 from tests.whole.process import Server, verify
 

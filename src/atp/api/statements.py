@@ -16,7 +16,7 @@ from atp.api.shapes import answer
 from atp.errors import InvalidError, TooLargeError
 from atp.limits import STATEMENT_BYTES_MAX, STATEMENT_SUBJECTS_MAX
 from atp.log.event import Resource
-from atp.ops.statement import Statement, decode_statement, is_ours, sign_statement
+from atp.ops.record.statement import Statement, decode_statement, is_ours, sign_statement
 from atp.tenants.names import OPERATIONS
 
 

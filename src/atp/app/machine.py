@@ -11,8 +11,8 @@ from atp.adapters.machine import FileMachine
 from atp.adapters.system_clock import SystemClock
 from atp.client import Client
 from atp.ops.drills.act.keeping import Keep
-from atp.ops.sink import ServerThenSpool
-from atp.ops.waiting import Spool
+from atp.ops.record.sink import ServerThenSpool
+from atp.ops.record.waiting import Spool
 from atp.ports.clock import Clock
 from atp.verify.remember import default_memory
 

@@ -9,8 +9,8 @@ from atp.cli.output import fields, table
 from atp.cli.server import Server, connected
 from atp.errors import MissingError
 from atp.limits import PAGE_EVENTS_DEFAULT
-from atp.ops.act import Act, Found, Step, Told, fold_all
-from atp.ops.record import resume
+from atp.ops.record.act import Act, Found, Step, Told, fold_all
+from atp.ops.record.recording import resume
 
 _HEADS = ("step", "state", "times", "intended", "ended", "what came of it")
 _LIST_HEADS = ("begun", "what", "resource", "who", "state", "unknown steps", "act")

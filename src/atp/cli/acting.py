@@ -10,9 +10,9 @@ from atp.app.machine import machine_clock, open_sink
 from atp.cli.output import Output
 from atp.cli.server import find_key
 from atp.client import Client
-from atp.ops.act import Person, Settling
-from atp.ops.record import Recording, begin
-from atp.ops.sink import Sink
+from atp.ops.record.act import Person, Settling
+from atp.ops.record.recording import Recording, begin
+from atp.ops.record.sink import Sink
 from atp.ports.clock import Clock
 
 

@@ -30,7 +30,7 @@ from atp.ops.drills.evidence.history import Drill, Due, History, due
 from atp.ops.drills.evidence.report import as_html, as_markdown
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.declare.values import Scenario
-from atp.ops.statement import check_statement
+from atp.ops.record.statement import check_statement
 from atp.verify.remember import default_memory
 
 _PATH = click.Path(path_type=Path)

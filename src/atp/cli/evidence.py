@@ -18,7 +18,7 @@ from atp.client import Client
 from atp.errors import UnavailableError
 from atp.log.event import Event, parse_instant
 from atp.ops.estate.evidence.proofs import ACTIONS, UNKNOWN, Evidence, Fact, fold
-from atp.ops.spool import read_record, verify_spool
+from atp.ops.record.spool import read_record, verify_spool
 from atp.tenants.names import OPERATIONS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from atp.cli.status import frozen_by
 from atp.cli.trust import watch
 from atp.client import Client, log_path, tenant_path
 from atp.errors import ConflictError, InvalidError, TamperedError
-from atp.ops.watch import Watched
+from atp.ops.record.watch import Watched
 from atp.verify.options import Options
 from atp.verify.place import check_place
 from atp.verify.report import Report

@@ -10,7 +10,7 @@ from atp.errors import TamperedError
 from atp.merkle.checkpoints import open_checkpoint
 from atp.merkle.entries import decode_entries
 from atp.merkle.tiles import EntryBundle, Tile, tiles_at
-from atp.ops.watch import Watched
+from atp.ops.record.watch import Watched
 from atp.verify.strays import stray_files
 from atp.verify.trust import claimed_checkpoint
 

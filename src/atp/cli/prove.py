@@ -15,7 +15,7 @@ from atp.log.event import read_event
 from atp.merkle.checkpoints import Checkpoint
 from atp.merkle.hashes import leaf_hash
 from atp.merkle.tlogproof import TlogProof, check_tlog_proof, parse_tlog_proof
-from atp.ops.watch import Watched
+from atp.ops.record.watch import Watched
 from atp.verify.trust import claimed_checkpoint
 
 

@@ -13,7 +13,7 @@ from atp.cli.vault import Desk
 from atp.client import Client
 from atp.errors import UnavailableError
 from atp.ops.estate.evidence.proofs import BACKUP_DONE
-from atp.ops.spool import read_record
+from atp.ops.record.spool import read_record
 from atp.tenants.names import OPERATIONS
 
 

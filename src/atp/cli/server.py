@@ -15,7 +15,7 @@ from atp.app.machine import open_spool
 from atp.cli.output import Output
 from atp.client import Client
 from atp.errors import AtpError, ForbiddenError, MalformedError, MissingError, UnauthorizedError
-from atp.ops.deliver import deliver
+from atp.ops.record.deliver import deliver
 from atp.tenants.names import DEFAULT
 from atp.verify.remember import default_memory
 

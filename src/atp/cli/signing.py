@@ -10,7 +10,7 @@ from atp.cli.vault import Desk
 from atp.client import Client
 from atp.errors import AtpError, MalformedError, TamperedError
 from atp.merkle.keys import parse_vkey
-from atp.ops.statement import Sealed, Statement, check_statement, encode_statement
+from atp.ops.record.statement import Sealed, Statement, check_statement, encode_statement
 
 _PATH = "/v1/statements"
 _WHOSE = "the evidence key of the installation, as the operators' log names it"

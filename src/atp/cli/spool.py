@@ -11,8 +11,8 @@ from atp.cli.output import Output, table
 from atp.cli.server import Server, connected, json_option
 from atp.errors import AtpError, TamperedError, UnavailableError
 from atp.log.event import Event
-from atp.ops.deliver import deliver
-from atp.ops.spool import SpoolReport, read_record, verify_spool
+from atp.ops.record.deliver import deliver
+from atp.ops.record.spool import SpoolReport, read_record, verify_spool
 from atp.verify.remember import default_memory
 
 _HEADS = ("number", "at", "who", "action", "step", "phase", "machine")

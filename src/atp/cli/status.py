@@ -9,8 +9,8 @@ from atp.app.machine import spool_folders, spooled_lines
 from atp.cli.output import fields, table
 from atp.cli.server import Server, connected
 from atp.cli.trust import watch
-from atp.ops.act import fold_all
-from atp.ops.sink import told_line
+from atp.ops.record.act import fold_all
+from atp.ops.record.sink import told_line
 
 _HEADS = ("tenant", "entries", "published", "indexed", "lag", "parked", "state", "complete to")
 

@@ -2,7 +2,7 @@
 
 from atp.cli.server import Server
 from atp.errors import ForbiddenError, MissingError
-from atp.ops.watch import Seen, Watched, compare, published
+from atp.ops.record.watch import Seen, Watched, compare, published
 from atp.verify.remember import default_memory
 
 

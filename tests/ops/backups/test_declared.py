@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from atp.errors import AtpError, InvalidError, MissingError
-from atp.ops.act import Person
 from atp.ops.backups.act.isolation import isolation_warnings
 from atp.ops.backups.declare import declared_backup
 from atp.ops.backups.evidence import Made, Verified, backup_done, backup_verified, event_of
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.evidence.proofs import BACKUP_DONE, BACKUP_VERIFIED, Fact, fold
+from atp.ops.record.act import Person
 from tests.ops.backups.world import World
 
 EXAMPLE = files("atp.ops.backups").joinpath("example.yaml").read_bytes()

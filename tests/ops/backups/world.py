@@ -10,7 +10,6 @@ from pathlib import Path
 
 from atp.adapters.memory import FrozenClock
 from atp.adapters.memory_repository import MemoryRepository
-from atp.ops.act import Person
 from atp.ops.backups.act import making, restoring
 from atp.ops.backups.act.kinds.choose import arrival_of, capture_of
 from atp.ops.backups.act.kinds.shape import Occasion
@@ -21,7 +20,8 @@ from atp.ops.backups.declare import Declared
 from atp.ops.backups.evidence import Made
 from atp.ops.backups.format.manifest import Kind
 from atp.ops.backups.format.seal import draw_identity, parse_identities
-from atp.ops.record import begin
+from atp.ops.record.act import Person
+from atp.ops.record.recording import begin
 from atp.ports.repository import Repository
 from tests.ops.acting import ListSink
 

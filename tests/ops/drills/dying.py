@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from atp.log.event import Event
-from atp.ops.act import read_mark
+from atp.ops.record.act import read_mark
 from tests.ops.drills.world import World
 
 

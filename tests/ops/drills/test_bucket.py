@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from atp.log.event import Event
-from atp.ops.act import read_mark
 from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.estate.evidence.proofs import DRILL_DONE
+from atp.ops.record.act import read_mark
 from tests.contracts.vaults import s3_client
 from tests.ops.drills.world import World, left_in, verdicts
 from tests.services import s3

@@ -10,12 +10,12 @@ import pytest
 
 from atp.errors import ConflictError, InvalidError, UnavailableError
 from atp.merkle.keys import parse_vkey
-from atp.ops.act import Told, fold_all
 from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.evidence.figures import predicate, read_done
 from atp.ops.drills.evidence.measure import FENCED
 from atp.ops.estate.evidence.proofs import Fact, fold
-from atp.ops.statement import check_statement
+from atp.ops.record.act import Told, fold_all
+from atp.ops.record.statement import check_statement
 from tests.ops.acting import ListSink
 from tests.ops.drills.world import ESTATE_SHA256, World, data_of, left_in, no_fence, verdicts
 

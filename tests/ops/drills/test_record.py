@@ -11,7 +11,7 @@ from atp.merkle.keys import parse_vkey
 from atp.ops.drills.act.rawcopy import raw_copy
 from atp.ops.drills.evidence.history import fold
 from atp.ops.drills.evidence.report import as_markdown
-from atp.ops.statement import PAYLOAD_TYPE
+from atp.ops.record.statement import PAYLOAD_TYPE
 from tests.contracts.vaults import release
 from tests.ops.drills.world import CLOCK, World, data_of, told, verdicts
 

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from atp.log.event import Event
-from atp.ops.act import read_mark
+from atp.ops.record.act import read_mark
 from tests.ops.backups.world import portrait
 from tests.ops.drills.world import World, left_in, verdicts
 

@@ -14,7 +14,6 @@ from atp.adapters.memory_machine import MemoryMachine
 from atp.adapters.system_clock import SystemClock
 from atp.app.vaults import open_repository
 from atp.log.event import Event
-from atp.ops.act import Person
 from atp.ops.backups.act import making, restoring
 from atp.ops.backups.act.kinds.choose import arrival_of, capture_of
 from atp.ops.backups.act.kinds.shape import Occasion
@@ -35,8 +34,9 @@ from atp.ops.drills.evidence.history import History, Told, fold
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.declare.values import Estate, Scenario
 from atp.ops.estate.evidence.proofs import DRILL_DONE
-from atp.ops.record import begin
-from atp.ops.sink import Sink
+from atp.ops.record.act import Person
+from atp.ops.record.recording import begin
+from atp.ops.record.sink import Sink
 from atp.ports.repository import Repository
 from tests.ops.acting import ListSink, spool_on
 

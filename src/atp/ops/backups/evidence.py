@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from atp.log.event import Actor, Event, Resource, format_instant
-from atp.ops.act import Person
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.estate.evidence.proofs import BACKUP_DONE, BACKUP_VERIFIED
+from atp.ops.record.act import Person
 from atp.ops.secrecy import without_secrets
 
 

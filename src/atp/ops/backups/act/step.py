@@ -16,7 +16,7 @@ class Step:
 
 
 class Record(Protocol):
-    """As far as an act needs it: `atp.ops.record.Recording`."""
+    """As far as an act needs it: `atp.ops.record.recording.Recording`."""
 
     def intend(self, step: str, data: Data | None = None) -> None:
         """Durable when it returns; else the step must not begin."""

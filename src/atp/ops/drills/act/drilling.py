@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from atp.ops.act import Person
 from atp.ops.backups.act.kinds.choose import ReadAddress
 from atp.ops.backups.act.kinds.shape import Occasion
 from atp.ops.backups.act.step import Step, carry_out
@@ -25,9 +24,10 @@ from atp.ops.drills.evidence.event import event_of, statement_of
 from atp.ops.drills.evidence.figures import Done, Previous, Signed
 from atp.ops.drills.evidence.history import missed_slots
 from atp.ops.estate.declare.values import Scenario
-from atp.ops.record import Recording, begin
-from atp.ops.sink import Sink
-from atp.ops.statement import Sealed, Statement
+from atp.ops.record.act import Person
+from atp.ops.record.recording import Recording, begin
+from atp.ops.record.sink import Sink
+from atp.ops.record.statement import Sealed, Statement
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
 from atp.verify.remember import Memory

@@ -3,10 +3,10 @@
 import msgspec
 
 from atp.log.event import Actor, Event, Resource, format_instant
-from atp.ops.act import Person
 from atp.ops.drills.evidence.figures import Done, predicate
 from atp.ops.estate.evidence.proofs import DRILL_DONE
-from atp.ops.statement import Statement, Subject
+from atp.ops.record.act import Person
+from atp.ops.record.statement import Statement, Subject
 
 PREDICATE = "urn:atp:drill:1"
 

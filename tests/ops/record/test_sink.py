@@ -10,9 +10,9 @@ from atp.adapters.memory import FrozenClock
 from atp.client import Client
 from atp.errors import ConflictError, ForbiddenError, TamperedError, UnauthorizedError, UnavailableError
 from atp.limits import SPOOL_GROUP_LINES
-from atp.ops.act import Person, Told
-from atp.ops.deliver import deliver
-from atp.ops.spool import read_record, verify_spool
+from atp.ops.record.act import Person, Told
+from atp.ops.record.deliver import deliver
+from atp.ops.record.spool import read_record, verify_spool
 from atp.tenants.names import OPERATIONS
 from atp.verify.directory import check_data_directory
 from atp.verify.options import Options

@@ -13,7 +13,7 @@ from atp.log.event import prepare
 from atp.merkle.checkpoints import Checkpoint, sign_checkpoint
 from atp.merkle.hashes import EMPTY_ROOT
 from atp.merkle.keys import SigningKey
-from atp.ops.spool import BEGIN, NO_PREVIOUS, check_spool, read_record, spool_line, verify_spool
+from atp.ops.record.spool import BEGIN, NO_PREVIOUS, check_spool, read_record, spool_line, verify_spool
 from atp.verify.remember import Memory
 from tests.ops.acting import act_event, memory_spool, spool_on
 

@@ -11,9 +11,9 @@ import msgspec
 
 from atp.errors import ConflictError, InvalidError, MissingError
 from atp.log.event import Actor, Event, Resource, format_instant
-from atp.ops.act import RESERVED, Act, Found, Mark, Person, Settling, Step, Told, advance, check_may_intend, fold
+from atp.ops.record.act import RESERVED, Act, Found, Mark, Person, Settling, Step, Told, advance, check_may_intend, fold
+from atp.ops.record.sink import Sink
 from atp.ops.secrecy import check_no_secrets, without_secrets
-from atp.ops.sink import Sink
 from atp.ports.clock import Clock
 
 _ACT_BYTES = 8

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atp.errors import ConflictError, MalformedError
-from atp.ops.act import Told, check_may_intend, fold, fold_all
+from atp.ops.record.act import Told, check_may_intend, fold, fold_all
 from tests.ops.acting import told
 
 Event = tuple[str, str | None, dict[str, Any]]

@@ -10,8 +10,8 @@ from atp.log.event import Actor, Event, Resource, format_instant
 from atp.merkle.dsse import is_payload_signed
 from atp.merkle.encodings import format_base64
 from atp.merkle.keys import SigningKey, parse_signing_key
-from atp.ops.spool import BEGIN, NO_PREVIOUS, PAYLOAD_TYPE, Head, Link, Record, read_record, spool_line
-from atp.ops.statement import Sealed, Statement, sign_statement
+from atp.ops.record.spool import BEGIN, NO_PREVIOUS, PAYLOAD_TYPE, Head, Link, Record, read_record, spool_line
+from atp.ops.record.statement import Sealed, Statement, sign_statement
 from atp.ports.clock import Clock
 from atp.ports.machine import HeldLines, Machine
 from atp.verify.remember import Memory

@@ -14,9 +14,9 @@ from atp.merkle.entries import decode_entries
 from atp.merkle.hashes import SIZE_MAX, leaf_hash
 from atp.merkle.proofs import check_inclusion, prove_inclusion
 from atp.merkle.tiles import EntryBundle, Tile, tile_width
-from atp.ops.spool import check_spool
-from atp.ops.waiting import Spool
-from atp.ops.watch import Seen, Watched, compare, published
+from atp.ops.record.spool import check_spool
+from atp.ops.record.waiting import Spool
+from atp.ops.record.watch import Seen, Watched, compare, published
 from atp.tenants.names import OPERATIONS
 from atp.verify.remember import Memory
 

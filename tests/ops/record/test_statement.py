@@ -9,7 +9,7 @@ import pytest
 from atp.errors import MalformedError, TamperedError
 from atp.merkle.dsse import is_payload_signed, open_envelope, pre_authentication, seal_payload, sign_payload
 from atp.merkle.keys import ED25519, SigningKey, VerifierKey
-from atp.ops.statement import PAYLOAD_TYPE, Statement, Subject, check_statement, sign_statement
+from atp.ops.record.statement import PAYLOAD_TYPE, Statement, Subject, check_statement, sign_statement
 
 KEY = SigningKey.from_seed(bytes(range(32)), name="example.org/evidence")
 OTHER = SigningKey.from_seed(b"o" * 32, name="example.org/evidence")

@@ -4,8 +4,8 @@ import pytest
 
 from atp.adapters.memory import FrozenClock
 from atp.errors import ConflictError, InvalidError, MissingError, RefusedError, UnavailableError
-from atp.ops.act import Found, Settling, Step
-from atp.ops.record import Recording, begin, resume
+from atp.ops.record.act import Found, Settling, Step
+from atp.ops.record.recording import Recording, begin, resume
 from atp.ops.secrecy import check_no_secrets, is_secret_name, without_secrets
 from tests.ops.acting import ALICE, ListSink
 

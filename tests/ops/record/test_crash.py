@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from atp.adapters.machine import FileMachine
 from atp.client import Client, Reply
 from atp.errors import UnavailableError
-from atp.ops.act import Told, fold_all
-from atp.ops.deliver import deliver
-from atp.ops.spool import check_spool, verify_spool
+from atp.ops.record.act import Told, fold_all
+from atp.ops.record.deliver import deliver
+from atp.ops.record.spool import check_spool, verify_spool
 from atp.tenants.names import OPERATIONS
 from atp.verify.directory import check_data_directory
 from atp.verify.options import Options

@@ -19,10 +19,10 @@ from atp.errors import (
 )
 from atp.limits import ACTS_EVENTS_MAX, SERVER_REST_SECONDS
 from atp.log.event import Event
-from atp.ops.act import Act, Person, Told, begins, fold_all, is_of, is_unbegun, read_mark
-from atp.ops.deliver import deliver, see_log
-from atp.ops.spool import read_record
-from atp.ops.waiting import Spool
+from atp.ops.record.act import Act, Person, Told, begins, fold_all, is_of, is_unbegun, read_mark
+from atp.ops.record.deliver import deliver, see_log
+from atp.ops.record.spool import read_record
+from atp.ops.record.waiting import Spool
 from atp.ports.clock import Clock
 from atp.tenants.names import OPERATIONS
 from atp.verify.remember import Memory
