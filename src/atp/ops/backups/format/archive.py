@@ -10,6 +10,7 @@ import struct
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from zlib import adler32
 
 from atp.errors import TamperedError
 from atp.limits import BACKUP_NAME_BYTES_MAX, BACKUP_PAX_BYTES_MAX, REPOSITORY_CHUNK_BYTES
@@ -120,7 +121,13 @@ def _block(
         target[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0"),
         _MAGIC.ljust(255, b"\0"),
     )
-    return b"%s%06o\0%s" % (block[:_CHECKSUM_AT], sum(block), block[_CHECKSUM_AT + 7 :])
+    return b"%s%06o\0%s" % (block[:_CHECKSUM_AT], _sum(block), block[_CHECKSUM_AT + 7 :])
+
+
+def _sum(block: bytes) -> int:
+    """Of all bytes, ten times as fast as `sum`: the lower half of an Adler-32 (RFC 1950) of so few is that plus 1."""
+    half = BLOCK // 2
+    return (adler32(block[:half]) & 0xFFFF) + (adler32(block[half:]) & 0xFFFF) - 2
 
 
 def _record(keyword: bytes, value: bytes) -> bytes:
@@ -223,7 +230,7 @@ class _Block:
 
 def _parsed(block: bytes) -> _Block:
     name, mode, uid, gid, size, mtime, checksum, kind, target, magic, prefix = _BLOCK.unpack(block)
-    if sum(block) - sum(checksum) + sum(_NO_CHECKSUM) != _octal(checksum):
+    if _sum(block) - sum(checksum) + sum(_NO_CHECKSUM) != _octal(checksum):
         raise TamperedError("could not read the archive: a header is damaged")
     if magic != _MAGIC or prefix[0]:
         raise TamperedError("could not read the archive: a header is of another format than ustar with PAX")

@@ -5,7 +5,6 @@ The write-ahead log that makes it consistent is in it (`--wal-method=fetch`), so
 
 import re
 import subprocess
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,19 +16,19 @@ import msgspec
 from msgspec import Meta
 
 from atp.errors import InvalidError, TamperedError, UnavailableError
-from atp.limits import BACKUP_LINE_BYTES_MAX, REPOSITORY_CHUNK_BYTES
+from atp.limits import BACKUP_LINE_BYTES_MAX
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
 from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, query
 from atp.ops.backups.act.kinds.shape import Doing, Note
 from atp.ops.backups.act.parts import Moved
 from atp.ops.backups.act.step import Data, Step
 from atp.ops.backups.evidence import Made
-from atp.ops.backups.format.archive import END, header, padding
-from atp.ops.backups.format.contents import Database, Entry, EntryKind, Names, path_text
+from atp.ops.backups.format.archive import END, ArchiveReader, Member, header, padding
+from atp.ops.backups.format.contents import Database, Entry, Names, path_text
 from atp.ops.backups.format.manifest import Cluster
 
-_KINDS: dict[bytes, EntryKind] = {tarfile.REGTYPE: "file", tarfile.DIRTYPE: "directory", tarfile.SYMTYPE: "symlink"}
-_MANIFEST, _MANIFEST_BYTES_MAX = "backup_manifest", 1 << 28
+_MANIFEST = "backup_manifest"
+_PIPE_BYTES = 1 << 20
 _SQL = """\
 SELECT (SELECT system_identifier FROM pg_control_system()), current_setting('server_version_num')::int / 10000,
   (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'),
@@ -107,14 +106,15 @@ class PostgresqlCapture:
     def stream(self, made: Made, note: Note) -> Iterator[bytes]:
         """See Capture. UnavailableError in the words of the program when the server does not give all of it."""
         words = [find_program("pg_basebackup"), "-D", "-", "-F", "tar", "-X", "fetch", "-c", "fast", "--no-password"]
-        words += ["--manifest-checksums=SHA256"]
         with TemporaryFile() as said:
-            source = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=said, env=environment(self.connection))
+            source = subprocess.Popen(
+                words, stdout=subprocess.PIPE, pipesize=_PIPE_BYTES, stderr=said, env=environment(self.connection)
+            )
             try:
                 assert source.stdout is not None
-                yield from self._members(source.stdout, made, note)
+                yield from self._members(ArchiveReader(source.stdout), made, note)
                 ended = source.wait()
-            except (tarfile.TarError, EOFError, OSError) as error:
+            except (TamperedError, OSError) as error:
                 raise self._failed(source, said, str(error)) from None
             finally:
                 source.kill()
@@ -125,37 +125,30 @@ class PostgresqlCapture:
         self.cluster = self._cluster()
         yield END
 
-    def _members(self, source: IO[bytes], made: Made, note: Note) -> Iterator[bytes]:
-        with tarfile.open(fileobj=source, mode="r|", bufsize=REPOSITORY_CHUNK_BYTES) as archive:
-            root = Entry(path=".", kind="directory", mode=0o700, mtime_ns=0, uid=0, gid=0)
-            for info in archive:
-                if root.mtime_ns == 0:
-                    root = msgspec.structs.replace(
-                        root, mtime_ns=info.mtime * 1_000_000_000, uid=info.uid, gid=info.gid
-                    )
-                    yield header(root, {})
-                    note(root)
-                    made.entries += 1
-                yield from self._member(archive, info, made, note)
-        while source.read(REPOSITORY_CHUNK_BYTES):
-            pass  # the archive's padding: the program writes until it has nothing more
+    def _members(self, archive: ArchiveReader, made: Made, note: Note) -> Iterator[bytes]:
+        root = Entry(path=".", kind="directory", mode=0o700, mtime_ns=0, uid=0, gid=0)
+        for member in archive.members():
+            if made.entries == 0:
+                root = msgspec.structs.replace(root, mtime_ns=member.mtime_ns, uid=member.uid, gid=member.gid)
+                yield header(root, {})
+                note(root)
+                made.entries += 1
+            yield from self._member(archive, _entry(member), made, note)
 
-    def _member(self, archive: tarfile.TarFile, info: tarfile.TarInfo, made: Made, note: Note) -> Iterator[bytes]:
-        entry = _entry(info)
+    def _member(self, archive: ArchiveReader, entry: Entry, made: Made, note: Note) -> Iterator[bytes]:
         yield header(entry, {})
         digest, kept = sha256(), bytearray()
-        file = archive.extractfile(info) if entry.kind == "file" else None
-        while file is not None and (chunk := file.read(REPOSITORY_CHUNK_BYTES)):
+        for chunk in archive.data():
             digest.update(chunk)
             self.moved(len(chunk))
-            if info.name == _MANIFEST:
+            if entry.path == _MANIFEST:
                 kept += chunk
             yield chunk
         yield padding(entry.size_bytes)
-        if info.name == _MANIFEST:
+        if entry.path == _MANIFEST:
             self._kept[_MANIFEST] = bytes(kept)
         made.entries, made.total_bytes = made.entries + 1, made.total_bytes + entry.size_bytes
-        note(msgspec.structs.replace(entry, sha256=digest.hexdigest()) if file is not None else entry)
+        note(msgspec.structs.replace(entry, sha256=digest.hexdigest()) if entry.kind == "file" else entry)
 
     def _cluster(self) -> Cluster:
         """What the server's own manifest says of the log that is needed."""
@@ -196,19 +189,16 @@ def _hint(why: str) -> str:
     return "the role has to have REPLICATION, and pg_hba.conf has to let it"
 
 
-def _entry(info: tarfile.TarInfo) -> Entry:
-    kind = _KINDS.get(info.type)
-    if kind is None:
-        raise InvalidError(f"could not back up {info.name[:200]!r}: it is of type {info.type!r}")
+def _entry(member: Member) -> Entry:
     return Entry(
-        path=path_text(info.name.rstrip("/").removeprefix("./").encode("utf-8", "surrogateescape")),
-        kind=kind,
-        mode=info.mode & 0o7777,
-        mtime_ns=int(info.mtime) * 1_000_000_000,
-        uid=info.uid,
-        gid=info.gid,
-        size_bytes=info.size if kind == "file" else 0,
-        target=path_text(info.linkname.encode("utf-8", "surrogateescape")) if kind == "symlink" else "",
+        path=path_text(member.path.removeprefix(b"./")),
+        kind=member.kind,
+        mode=member.mode,
+        mtime_ns=member.mtime_ns,
+        uid=member.uid,
+        gid=member.gid,
+        size_bytes=member.size_bytes,
+        target=path_text(member.target),
     )
 
 
