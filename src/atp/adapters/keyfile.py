@@ -1,14 +1,13 @@
 """Keys as files that only their owner can read: `keys/log/TENANT.key`, `keys/evidence.key`, `keys/access.json`."""
 
 import os
-import secrets
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from atp.durable import sync_directory
+from atp.durable import replace_file, sync_directory
 from atp.errors import MalformedError, MissingError, UnavailableError
 from atp.ports.key_store import ApiKey
 
@@ -91,14 +90,8 @@ class FileKeyStore:
             raise _unavailable("read", path, error) from None
 
     def _put(self, path: Path, data: bytes) -> None:
-        aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         try:
-            try:
-                _write_private(aside, data)
-                os.replace(aside, path)
-            finally:
-                aside.unlink(missing_ok=True)
-            sync_directory(path.parent)
+            replace_file(path, data)
         except OSError as error:
             raise _unavailable("write", path, error) from None
 
@@ -111,14 +104,6 @@ def _check_private(path: Path) -> os.stat_result:
             hint=f"chmod go= {path}, and replace the keys if anybody may have read them",
         )
     return status
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(file, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(file)
 
 
 def _unavailable(verb: str, path: Path, error: OSError) -> UnavailableError:

@@ -2,13 +2,12 @@
 
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from atp.durable import sync_directory
+from atp.durable import replace_file, sync_directory
 from atp.errors import UnavailableError
 
 _OTHERS = 0o077
@@ -34,7 +33,7 @@ class FileMachine:
             if not self._key.exists():
                 with self._locked():
                     if not self._key.exists():
-                        _replace(self._key, f"{draw()}\n".encode())
+                        replace_file(self._key, f"{draw()}\n".encode())
             if mode := self._key.stat().st_mode & _OTHERS:
                 raise UnavailableError(
                     f"could not read {self._key}: its mode lets others at the key ({mode:o})",
@@ -130,7 +129,7 @@ class HeldFile:
         for line in lines:
             _check_line(line)
         try:
-            _replace(self._path, b"".join(b"%b\n" % line for line in lines))
+            replace_file(self._path, b"".join(b"%b\n" % line for line in lines))
             file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
             raise _unavailable("write", self._path, error) from None
@@ -165,21 +164,6 @@ def _try_lock(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file aside, synced, and let it take the place of `path` in one step."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(file, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(file)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    sync_directory(path.parent)
 
 
 def _unavailable(verb: str, path: Path, error: OSError) -> UnavailableError:

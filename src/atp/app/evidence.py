@@ -1,11 +1,11 @@
 """Evidence of a mismatch: the verifier's whole report and the signed checkpoint, kept beside the data it is about."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from atp.durable import replace_file
 from atp.errors import UnavailableError
 
 FOLDER = "evidence"
@@ -20,21 +20,7 @@ def keep_evidence(data: Path, name: str, document: dict[str, Any]) -> Path:
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         if not path.exists():
-            _write(path, msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
+            replace_file(path, msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
     except OSError as error:
         raise UnavailableError(f"could not keep evidence in {path}: {error.strerror}", hint="free space") from None
     return path
-
-
-def _write(path: Path, content: bytes) -> None:
-    aside = path.with_suffix(".new")
-    with open(os.open(aside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -1,9 +1,9 @@
 """`DIR/FORMAT`: which version of the stored formats a directory has, and the steps that bring an older one forward."""
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from atp.durable import replace_file
 from atp.errors import MalformedError, UnavailableError
 
 FORMAT = 2
@@ -46,15 +46,4 @@ def _read(data: Path, newest: int) -> int:
 
 
 def _write(data: Path, version: int) -> None:
-    """Replace the number, synced: never half a file under this name."""
-    new = data / f"{FILE}.new"
-    with new.open("wb") as file:
-        file.write(b"%d\n" % version)
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(data / FILE)
-    directory = os.open(data, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace_file(data / FILE, b"%d\n" % version, mode=0o644)

@@ -38,6 +38,7 @@ from atp.app.pipeline import Follow, Stores
 from atp.app.platform import Platform
 from atp.app.salvage import salvage
 from atp.app.succession import completed, generation, succeed
+from atp.durable import replace_file
 from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
 from atp.formats.catalogue import load_formats
 from atp.log.event import event_id, format_instant
@@ -130,24 +131,11 @@ def _line(path: Path, first: str, mode: int = 0o644) -> str:
     """The one line of a small file, which is written, synced, with `first` when it does not exist."""
     try:
         if not path.exists():
-            _write_once(path, first + "\n", mode)
+            replace_file(path, f"{first}\n".encode(), mode=mode)
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UnavailableError(f"could not open {path}: {reason}", hint="check its permissions and the disk") from None
-
-
-def _write_once(path: Path, text: str, mode: int) -> None:
-    new = path.with_name(path.name + ".new")
-    descriptor = os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    new.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
 
 
 def _furnish(platform: Platform, root_key: Path) -> bool:
@@ -160,7 +148,7 @@ def _furnish(platform: Platform, root_key: Path) -> bool:
         return False
     _, text = platform.add_key(person=ROOT, scopes=SCOPES, tenants=())
     try:
-        _write_once(root_key, text + "\n", 0o600)
+        replace_file(root_key, f"{text}\n".encode())
     except OSError as error:
         raise UnavailableError(
             f"could not write {root_key}: {error.strerror}", hint="free space, permissions"
@@ -248,8 +236,8 @@ def _read_stopped(data: Path) -> dict[str, str]:
 
 def _write_stopped(data: Path, stopped: dict[str, str]) -> None:
     if stopped:
-        text = msgspec.json.format(msgspec.json.encode(stopped), indent=1).decode()
+        text = msgspec.json.format(msgspec.json.encode(stopped), indent=1)
         try:
-            _write_once(data / "stopped.json", text + "\n", 0o644)
+            replace_file(data / "stopped.json", text + b"\n", mode=0o644)
         except OSError as error:
             raise UnavailableError(f"could not write stopped.json: {error.strerror}", hint="free space") from None

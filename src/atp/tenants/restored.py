@@ -4,13 +4,12 @@ Every copy that is made for a backup carries it, by whatever tools it is put bac
 all logs have gone on, it is kept as `RESTORED.<generation>`.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from atp.durable import sync_directory
+from atp.durable import replace_file, sync_directory
 from atp.errors import MalformedError, UnavailableError
 from atp.limits import GENERATION_MAX, RESTORED_BYTES_MAX
 
@@ -72,14 +71,8 @@ def write_restored(data: Path, restored: Restored) -> None:
     path = data / FILE
     if len(text) > RESTORED_BYTES_MAX:
         raise _malformed(path, f"it would have more than {RESTORED_BYTES_MAX:,} bytes")
-    new = path.with_name(f"{FILE}.new")
     try:
-        with new.open("wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(path)
-        sync_directory(data)
+        replace_file(path, text, mode=0o644)
     except OSError as error:
         raise UnavailableError(f"could not write {path}: {error.strerror}", hint="free space, permissions") from None
 

@@ -4,7 +4,6 @@ The repository cannot be asked, since what lies there is sealed. Without the fil
 increment holds every object; a file that is older than the repository ships some objects once more.
 """
 
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from atp.durable import sync_directory
+from atp.durable import replace_file
 from atp.errors import UnavailableError
 from atp.limits import FOLLOWED_FILE_BYTES_MAX
 from atp.ops.backups.act.kinds.trail.logs import Held
@@ -68,13 +67,7 @@ def read_shipped(path: Path) -> Shipped | None:
 
 def write_shipped(path: Path, shipped: Shipped) -> None:
     """Durable when it returns; a death leaves the old one. UnavailableError when the disk refuses."""
-    new = path.with_suffix(".new")
     try:
-        with new.open("wb") as file:
-            file.write(msgspec.json.encode(shipped))
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(path)
-        sync_directory(path.parent)
+        replace_file(path, msgspec.json.encode(shipped))
     except OSError as error:
         raise UnavailableError(f"could not write {path}: {error.strerror}", hint="make room there") from None
