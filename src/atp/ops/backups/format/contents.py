@@ -74,6 +74,8 @@ class Tail(msgspec.Struct, frozen=True, kw_only=True):
 def path_text(path: bytes) -> str:
     """A path as text: UTF-8, with `%` and bytes that are none as `%XX`. Any path is one text, and back."""
     text = path.replace(b"%", b"%25").decode("utf-8", "surrogateescape")
+    if text.isascii():
+        return text
     return "".join(f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in text)
 
 
