@@ -66,7 +66,7 @@ def run(desk: Desk, dataset: str, is_dry: bool) -> None:
             capture = capture_of(declared, folder=folder, clock=clock, moved=lambda _: None, read=desk.address)
             answer_plan(desk.output, making.plan(declared, observed, capture))
         return
-    with desk.acting() as doing, workplace(room) as place, ExitStack() as stack:
+    with desk.acting() as doing, workplace(room, dataset=dataset) as place, ExitStack() as stack:
         names = (declared.repository, *declared.copies_in)
         repositories = {name: stack.enter_context(closing(desk.open(name))) for name in dict.fromkeys(names)}
         first = repositories[declared.repository]
@@ -139,10 +139,11 @@ def verify(
 ) -> int:
     """Read a backup back whole: the one with this ID, else the newest of DATASET, else the newest of each.
 
-    Every repository that should have a copy is read. Sizes, digests and locks are checked without the key; with
-    --identity every file too. The manifest has to be the one that was recorded when the backup was made. The lock of
-    each repository is tried with a small object that must not be removable, and that of the last good backup is
-    extended while half of its retention is left. Exit code 1 when anything is wrong.
+    A newest one that is not whole fails: none older is taken for it. Every repository that should have a copy is read.
+    Sizes, digests and locks are checked without the key; with --identity every file too. The manifest has to be the one
+    that was recorded when the backup was made. The lock of each repository is tried with a small object that must not
+    be removable, and that of the last good backup is extended while half of its retention is left. Exit code 1 when
+    anything is wrong.
 
     \b
     Examples:
