@@ -82,7 +82,9 @@ def command() -> None:
 @command.command()
 @click.argument("dataset")
 @click.option("--scenario", type=click.Choice(_SCENARIOS), help="What is lost.  [default: whose turn it is]")
-@click.option("--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="File with the private key.")
+@click.option(
+    "--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="Private key. [env: ATP_IDENTITY_FILE]"
+)
 @click.option("--from", "repository", help="Restore from this repository.")
 @click.option("--force", "is_forced", is_flag=True, help="In revenue hours too; --reason says why.")
 @click.option("--reason", default="", help="Why it cannot wait.")

@@ -206,7 +206,10 @@ class Run:
         if len(self.declared.recipients) < 2:
             raise _failed("key-lost", "there is one recipient: with its key everything is lost")
         if any(str(identity.to_public()) == self.declared.recipients[0] for identity in self.identities):
-            raise InvalidError("could not rehearse key-loss: the given key is the one that is lost", hint="another one")
+            raise InvalidError(
+                "could not rehearse key-loss: the given key is that of the first recipient, the one that is lost",
+                hint="--identity with the key of another recipient",
+            )
 
     def _restore(self, record: Record) -> Data:
         manifest, repository = self.ran.manifest, self._repository
