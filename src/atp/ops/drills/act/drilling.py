@@ -1,5 +1,6 @@
 """A drill from its number to its evidence: swept, numbered, intended, carried out, judged, signed, told."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,9 @@ from atp.ops.record.statement import Sealed, Statement
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
 from atp.verify.remember import Memory
+
+_LOCAL = ("/", "127.", "localhost:", "::1:")
+"""How addresses begin that are on this machine: sockets, and the loopback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ def _drilled(
         swept=swept,
         previous_sha256=_previous(asked, hands.keep, number),
         missed_slots=missed_slots(asked.since, declared.period, now=ran.lost_at),
+        key_beside=_is_here(declared, production),
     )
     found = [figures(ran, declared, around)]
 
@@ -156,6 +161,14 @@ def _drilled(
 
     carry_out([step for step in steps if step.name == EVIDENCE], {EVIDENCE: tell}, record=record)
     return found[1]
+
+
+def _is_here(declared: Declared, production: Production) -> bool:
+    """Whether the living data is on this machine, as the private key is; a server that is asked over a
+    network is not."""
+    if declared.source is not None:
+        return os.path.lexists(declared.source)
+    return all(address.startswith(_LOCAL) for address in production.addresses)
 
 
 def _previous(asked: Asked, keep: Keep, number: int) -> str | None:

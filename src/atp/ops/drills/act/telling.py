@@ -34,6 +34,7 @@ class Around:
     swept: tuple[str, ...] = ()
     previous_sha256: str | None = None
     missed_slots: tuple[datetime, ...] = ()
+    key_beside: bool | None = None
 
 
 def figures(ran: Ran, declared: Declared, around: Around) -> Done:
@@ -91,6 +92,7 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         previous_sha256=around.previous_sha256,
         missed_slots=around.missed_slots,
         lock=ran.lock,
+        key_beside=around.key_beside,
         raw_copy_seconds=_rounded(ran.raw.seconds) if ran.raw else None,
         raw_copy_bytes=ran.raw.total_bytes if ran.raw else 0,
         ratio_to_raw_copy=_ratio(ran),
