@@ -41,7 +41,8 @@ _LOCAL = ("/", "127.", "localhost:", "::1:")
 class Hands:
     """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at hand, `read`
     gives the address that a reference means, `memory` is what this machine verified of logs, `fence` gives what starts
-    a process behind one."""
+    a process behind one. `recorded` gives the digest that was told of a backup's manifest when it was made, None when
+    nobody told one; without it nobody is asked."""
 
     by: Person
     sink: Sink
@@ -53,6 +54,7 @@ class Hands:
     read: ReadAddress | None = None
     memory: Memory | None = None
     fence: Fencing = fence_words
+    recorded: Callable[[str], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ def _run(declared: Declared, production: Production, asked: Asked, hands: Hands,
         occasion=Occasion(hands.by.id, hands.clock.now(), "a drill", hands.memory),
         only=asked.only,
         addresses=asked.addresses,
+        recorded=hands.recorded,
     )
 
 

@@ -12,6 +12,7 @@ from atp.ops.drills.evidence.measure import (
     judge_content,
     judge_fence,
     judge_lock,
+    judge_record,
     judge_rpo,
     judge_rto,
     judge_source,
@@ -57,6 +58,8 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
     )
     if ran.lock is not None and ran.lock.verdict != "not promised":
         objectives += (judge_lock(ran.lock),)
+    if ran.is_recorded is not None:
+        objectives += (judge_record(is_recorded=ran.is_recorded),)
     manifest = ran.manifest
     return Done(
         verdict=verdict_of(objectives),
