@@ -180,7 +180,8 @@ def _subjects(desk: Desk, subject: str | None, repository: str | None) -> list[t
 def prune(desk: Desk, dataset: str | None, repository: str | None, is_dry: bool) -> None:
     """Remove backups of DATASET, or of all, whose time is over: never one that is held, never the last good one.
 
-    The lock of the last good one is extended while half of its retention is left.
+    Before anything is removed the last good one is read back, and is none when it is not what was stored. Its lock is
+    extended while half of its retention is left.
 
     \b
     Examples:
@@ -195,6 +196,9 @@ def prune(desk: Desk, dataset: str | None, repository: str | None, is_dry: bool)
                 listed = list_backups(opened, dataset=name)
                 now = doing.clock.now()
                 decisions = pruning.decide(listed, retention=declared.retention, now=now)
+                if any(one.do == "delete" for one in decisions):
+                    listed = pruning.read_back(opened, listed)
+                    decisions = pruning.decide(listed, retention=declared.retention, now=now)
                 decisions += pruning.decide_following(opened, listed, decisions, dataset=name, now=now)
                 if not is_dry and pruning.plan(decisions):
                     data = {"repository": store, "plan": [step.what for step in pruning.plan(decisions)]}
