@@ -213,12 +213,14 @@ class Run:
                 )
 
     def _check_keys(self) -> None:
-        """When the first private key is lost, the one that is given has to be another one of the recipients."""
+        """When the first recipient's private key is lost, one that is given is left out, and there has to be another."""
         if self.scenario != "key-loss":
             return
         if len(self.declared.recipients) < 2:
             raise _failed("key-lost", "there is one recipient: with its key everything is lost")
-        if any(str(identity.to_public()) == self.declared.recipients[0] for identity in self.identities):
+        lost = self.declared.recipients[0]
+        self.identities = [one for one in self.identities if str(one.to_public()) != lost]
+        if not self.identities:
             raise InvalidError(
                 "could not rehearse key-loss: the given key is that of the first recipient, the one that is lost",
                 hint="--identity with the key of another recipient",
