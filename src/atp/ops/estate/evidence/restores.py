@@ -54,7 +54,7 @@ def drill_findings(subject: Subject) -> Iterator[Finding]:
 
 
 def _verdict(subject: Subject, newest: Drilled) -> Finding:
-    again = f"find the cause, then {subject.rehearse(newest.scenario)}"
+    again = f"find the cause (atp drill list {subject.name}), then {subject.rehearse(newest.scenario)}"
     colour = _VERDICT_COLOURS[newest.verdict]
     failed = f": {', '.join(newest.failed)}" if newest.failed else ""
     by = f" by {newest.by}" if newest.by else ""

@@ -155,7 +155,7 @@ def _of_drills(subject: Subject, drill: Drill) -> Iterator[Reason]:
             failed = f" ({', '.join(one.failed)})" if one.failed else ""
             ago = about(subject.now - one.at)
             told = f"the last drill of {scenario}, {ago} ago, says {one.verdict}{failed}"
-            yield Reason(colour, told, f"find the cause, then {again}")
+            yield Reason(colour, told, f"find the cause (atp drill list {subject.name}), then {again}")
     for name, wanted, achieved in (
         ("RPO", subject.dataset.rpo, newest.rpo),
         ("RTO", subject.dataset.rto, newest.rto),
