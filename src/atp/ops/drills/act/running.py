@@ -208,12 +208,11 @@ class Run:
             known = self.recorded(newest.backup)
             self.ran.is_recorded = known is not None
             if known not in (None, newest.manifest_sha256):
-                raise _failed(
-                    "manifest", f"the manifest of {newest.backup} is not the one that was told of when it was made"
-                )
+                told = f"the manifest of {newest.backup} is not the one that was told of when it was made"
+                raise _failed("manifest", told)
 
     def _check_keys(self) -> None:
-        """When the first recipient's private key is lost, one that is given is left out, and there has to be another."""
+        """When the first recipient's key is lost, one that is given is left out, and there has to be another."""
         if self.scenario != "key-loss":
             return
         if len(self.declared.recipients) < 2:
