@@ -130,6 +130,21 @@ def test_every_copy_is_verified_and_has_to_be_there(offline: Atp, here: Path) ->
     assert other["verified"]["faults"] == ["the repository should have a copy of it, and has none"]
 
 
+def test_no_older_backup_is_verified_in_place_of_the_newest(offline: Atp, here: Path) -> None:
+    older = offline.document("backup", "run", "letters")["backup"]
+    backup = offline.document("backup", "run", "letters")["backup"]
+    release(here)
+    part = here / "cellar/letters" / backup / "data.00000"
+    stored = part.stat().st_size
+    os.truncate(part, 7)
+    one, other = offline.document("backup", "verify", "letters", code=1)["backups"]
+    assert one["verified"]["backup"] == backup
+    assert one["verified"]["faults"] == [f"its part data.00000 has 7 bytes instead of {stored:,}"]
+    assert f"an older one has all its parts (hint: atp backup verify {older})" in one["verified"]["warnings"]
+    assert (other["verified"]["backup"], other["verdict"]) == (backup, "pass")
+    assert offline.document("backup", "verify", older)["ok"]
+
+
 def test_a_manifest_that_is_not_the_one_that_was_recorded_is_refused(offline: Atp, here: Path, tmp_path: Path) -> None:
     made = offline.document("backup", "run", "letters")
     restore = ("restore", "letters", "--to", "r", "--identity", "KEY.txt", "--yes")

@@ -188,3 +188,25 @@ def test_drills_that_waited_on_the_machine_are_delivered_and_count_once(atp: Atp
     second = run(atp)
     drills = [one for one in atp.document("drill", "list")["drills"] if one["drill"]["place"].startswith(str(archive))]
     assert [one["drill"]["number"] for one in drills] == [1, second["number"]]
+
+
+def test_a_backup_that_nobody_told_of_makes_no_green_drill(alone: Atp, archive: Path, tmp_path: Path) -> None:
+    elsewhere = Atp({**alone.env, "ATP_STATE_DIR": str(tmp_path / "elsewhere")})
+    assert _objective(run(alone), "record")["verdict"] == "pass"
+    elsewhere.document("backup", "run", "catalogue")
+    found = run(alone)
+    assert _objective(found, "record")["verdict"] == "insufficient" and found["verdict"] == "insufficient"
+
+
+def test_a_manifest_that_was_made_anew_is_a_red_drill(alone: Atp, archive: Path) -> None:
+    release(archive / "vault")
+    [manifest] = archive.glob("vault/catalogue/*/manifest.json")
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    found = run(alone)
+    assert (found["verdict"], found["cause"]) == ("fail", "manifest")
+
+
+def _objective(found: dict[str, object], name: str) -> dict[str, object]:
+    objectives = found["objectives"]
+    assert isinstance(objectives, list)
+    return next(one for one in objectives if one["name"] == name)

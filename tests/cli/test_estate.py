@@ -175,11 +175,12 @@ def test_evidence_comes_from_the_operators_trail(atp: Atp, here: Path, platform:
     assert document["evidence_at"] and document["evidence_unknown"] is None
     assert document["datasets"] == {dataset: "grey"}, "the trail was read, and says nothing"
     day = timedelta(days=1)
+    apart = {"host": "safe-1", "key_beside": False}
     facts: list[tuple[str, timedelta, dict[str, Any]]] = [
-        ("backup.done", timedelta(minutes=5), {"encrypted": True, "key_at": "in the safe"}),
+        ("backup.done", timedelta(minutes=5), {"encrypted": True}),
         ("backup.verified", day, {"read_back": True, "isolated": True, "immutable": True}),
         ("drill.done", 2 * day, {"scenario": "deletion", "rpo_seconds": 5, "rto_seconds": 60}),
-        ("drill.done", day, {"scenario": "corruption", "rpo_seconds": 5, "rto_seconds": 60}),
+        ("drill.done", day, {"scenario": "corruption", "rpo_seconds": 5, "rto_seconds": 60, **apart}),
     ]
     tell(atp, here, dataset, facts)
     found = atp.document("estate", "check")

@@ -22,9 +22,12 @@ from atp.ops.estate.evidence.proofs import ACTIONS, BACKUP_DONE, BACKUP_VERIFIED
 Ask = Callable[[Question], Page]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT = {
-    BACKUP_DONE: ("verdict", "backup", "repository", "point_at", "encrypted", "key_at"),
+    BACKUP_DONE: ("verdict", "backup", "repository", "point_at", "encrypted"),
     BACKUP_VERIFIED: ("verdict", "backup", "repository", "read_back", "isolated", "immutable"),
-    DRILL_DONE: ("verdict", "scenario", "rpo_seconds", "rto_seconds", "failed", "number", "sent_as"),
+    DRILL_DONE: (
+        *("verdict", "scenario", "rpo_seconds", "rto_seconds", "failed"),
+        *("host", "key_beside", "number", "sent_as"),
+    ),
 }
 """What is kept of the data of each action; the rest is read from the log when somebody looks at a drill."""
 _DECIDES = {

@@ -66,7 +66,7 @@ def run(desk: Desk, dataset: str, is_dry: bool) -> None:
             capture = capture_of(declared, folder=folder, clock=clock, moved=lambda _: None, read=desk.address)
             answer_plan(desk.output, making.plan(declared, observed, capture))
         return
-    with desk.acting() as doing, workplace(room) as place, ExitStack() as stack:
+    with desk.acting() as doing, workplace(room, dataset=dataset) as place, ExitStack() as stack:
         names = (declared.repository, *declared.copies_in)
         repositories = {name: stack.enter_context(closing(desk.open(name))) for name in dict.fromkeys(names)}
         first = repositories[declared.repository]
@@ -139,10 +139,11 @@ def verify(
 ) -> int:
     """Read a backup back whole: the one with this ID, else the newest of DATASET, else the newest of each.
 
-    Every repository that should have a copy is read. Sizes, digests and locks are checked without the key; with
-    --identity every file too. The manifest has to be the one that was recorded when the backup was made. The lock of
-    each repository is tried with a small object that must not be removable, and that of the last good backup is
-    extended while half of its retention is left. Exit code 1 when anything is wrong.
+    A newest one that is not whole fails: none older is taken for it. Every repository that should have a copy is read.
+    Sizes, digests and locks are checked without the key; with --identity every file too. The manifest has to be the one
+    that was recorded when the backup was made. The lock of each repository is tried with a small object that must not
+    be removable, and that of the last good backup is extended while half of its retention is left. Exit code 1 when
+    anything is wrong.
 
     \b
     Examples:
@@ -179,7 +180,8 @@ def _subjects(desk: Desk, subject: str | None, repository: str | None) -> list[t
 def prune(desk: Desk, dataset: str | None, repository: str | None, is_dry: bool) -> None:
     """Remove backups of DATASET, or of all, whose time is over: never one that is held, never the last good one.
 
-    The lock of the last good one is extended while half of its retention is left.
+    Before anything is removed the last good one is read back, and is none when it is not what was stored. Its lock is
+    extended while half of its retention is left.
 
     \b
     Examples:
@@ -194,6 +196,9 @@ def prune(desk: Desk, dataset: str | None, repository: str | None, is_dry: bool)
                 listed = list_backups(opened, dataset=name)
                 now = doing.clock.now()
                 decisions = pruning.decide(listed, retention=declared.retention, now=now)
+                if any(one.do == "delete" for one in decisions):
+                    listed = pruning.read_back(opened, listed)
+                    decisions = pruning.decide(listed, retention=declared.retention, now=now)
                 decisions += pruning.decide_following(opened, listed, decisions, dataset=name, now=now)
                 if not is_dry and pruning.plan(decisions):
                     data = {"repository": store, "plan": [step.what for step in pruning.plan(decisions)]}

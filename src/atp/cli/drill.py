@@ -15,6 +15,7 @@ from atp.cli.drilled import HEADS, addresses, begun_at, history, row, text
 from atp.cli.estate import file_option, read_estate_bytes
 from atp.cli.files import write_file
 from atp.cli.output import Output, safe, table
+from atp.cli.recorded import recorded_manifest
 from atp.cli.server import json_option, key_file_option, url_option
 from atp.cli.signing import signer
 from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities
@@ -82,7 +83,9 @@ def command() -> None:
 @command.command()
 @click.argument("dataset")
 @click.option("--scenario", type=click.Choice(_SCENARIOS), help="What is lost.  [default: whose turn it is]")
-@click.option("--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="File with the private key.")
+@click.option(
+    "--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="Private key. [env: ATP_IDENTITY_FILE]"
+)
 @click.option("--from", "repository", help="Restore from this repository.")
 @click.option("--force", "is_forced", is_flag=True, help="In revenue hours too; --reason says why.")
 @click.option("--reason", default="", help="Why it cannot wait.")
@@ -140,6 +143,7 @@ def run(
             read=desk.address,
             sign=signer(desk),
             memory=default_memory(),
+            recorded=lambda backup: recorded_manifest(desk, dataset=dataset, backup=backup),
         )
         done = drilling.drill(declared, asked, hands)
     desk.output.answer({"dataset": dataset, "drill": done}, text(dataset, done))

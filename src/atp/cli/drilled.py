@@ -32,8 +32,8 @@ _PORTS = {"http": 80, "https": 443}
 
 def history(desk: Desk) -> History:
     """Every drill that the server tells and that waits on this machine; what could not be asked is said."""
-    told = [*_asked(desk), *_waiting(desk.url, desk.output)]
-    found = fold(told)
+    asked, is_all = _asked(desk)
+    found = fold([*asked, *_waiting(desk.url, desk.output)], is_all=is_all)
     if found.unreadable:
         desk.output.note(f"warning: {found.unreadable} events of drills cannot be read: they prove nothing")
     return found
@@ -55,20 +55,21 @@ def _address(health: str) -> str:
     return f"{parts.hostname}:{port}" if parts.hostname else ""
 
 
-def _asked(desk: Desk) -> list[Told]:
+def _asked(desk: Desk) -> tuple[list[Told], bool]:
+    """What the server tells, and whether that is all that it knows."""
     key = find_key(desk.key_file, desk.output)
     if key is None:
         desk.output.note("note: no server was asked, there is no key: these are the drills that wait on this machine")
-        return []
+        return [], True
     try:
         with Client(desk.url, key=key, tries=1) as client:
             page = ask(client, OPERATIONS, limits.DRILLS_READ_MAX, {"action": DRILL_DONE})
     except UnavailableError as error:
         desk.output.note(f"warning: what the server knows of drills is left out: {error}")
-        return []
+        return [], False
     if page.next:
         desk.output.note(f"warning: only the newest {limits.DRILLS_READ_MAX:,} drills were read")
-    return [_of_server(raw) for raw in page.events]
+    return [_of_server(raw) for raw in page.events], not page.next
 
 
 def begun_at(desk: Desk, dataset: str) -> datetime | None:

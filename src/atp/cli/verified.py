@@ -10,7 +10,7 @@ from atp.cli.recorded import recorded_manifest
 from atp.cli.vault import Desk, counting, size, tell
 from atp.ops.backups.act import pruning
 from atp.ops.backups.act.isolation import isolation_warnings
-from atp.ops.backups.act.listing import Listed, choose, list_backups
+from atp.ops.backups.act.listing import Listed, choose, last_good, list_backups, newest
 from atp.ops.backups.act.verifying import verify
 from atp.ops.backups.evidence import Verified, backup_verified
 from atp.ops.backups.format.seal import Identity
@@ -44,7 +44,8 @@ def verified_copies(desk: Desk, dataset: str, backup: str | None, *, only: str |
         with desk.acting() as doing, closing(desk.open(name)) as opened:
             listed = list_backups(opened, dataset=dataset)
             if name == names[0]:
-                backup = choose(listed, dataset=dataset, backup=backup).backup
+                meant = choose(listed, dataset=dataset, backup=backup) if backup else newest(listed, dataset=dataset)
+                backup = meant.backup
                 known = recorded_manifest(desk, dataset=dataset, backup=backup, given=asked.manifest_sha256)
                 asked = Asked(asked.identities, known)
             assert backup is not None, "the first repository named it"
@@ -65,7 +66,11 @@ def _verify(desk: Desk, doing: Acting, opened: Repository, copy: Copy, listed: S
         one.is_isolated = one.is_immutable and not shared
         one.warnings += shared
         record.outcome("read", {"faults": len(one.faults)})
-        if not one.faults:
+        good = last_good(listed)
+        is_other = good is not None and good.backup != backup
+        if one.faults and good is not None and is_other:
+            one.warnings.append(f"an older one has all its parts (hint: atp backup verify {good.backup})")
+        if not one.faults or is_other:
             retention = desk.declared(dataset).retention
             longer = pruning.extensions(listed, retention=retention, now=doing.clock.now())
             pruning.prune(opened, listed, longer, dataset=dataset, record=record)

@@ -129,3 +129,23 @@ def test_decisions_depend_on_nothing_but_the_list(world: World, three: list[str]
     bad = replace(one, faults=("its part data.00000 is missing",))
     assert [found.do for found in decide([bad], retention=RETENTION, now=world.clock.now())] == ["keep"]
     assert Path(three[0]).name == three[0]
+
+
+def test_one_whose_bytes_are_not_those_that_were_stored_is_not_the_last_good_one(
+    world: World, three: list[str]
+) -> None:
+    world.clock.advance(1000 * DAY)
+    name = f"letters/{three[2]}/data.00000"
+    data = bytearray(b"".join(world.repository.read(name)))
+    data[len(data) // 2] ^= 1
+    world.repository.delete(name)
+    with world.repository.store(name) as sink:
+        sink.write(bytes(data))
+    assert doing(world) == ["delete", "delete", "extend"], "a listing tells nothing of it"
+    found = pruning.read_back(world.repository, listed(world))
+    assert [one.is_good for one in found] == [True, True, False]
+    assert [one.do for one in decide(found, retention=RETENTION, now=world.clock.now())] == [
+        "delete",
+        "extend",
+        "delete",
+    ]

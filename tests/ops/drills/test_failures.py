@@ -253,6 +253,8 @@ def test_another_key_opens_the_copy_when_the_first_is_lost(world: World) -> None
     assert verdicts(world.drill("key-loss", private=private))["content"] == "pass"
     lost = world.drill("key-loss")
     assert (lost.verdict, lost.cause) == ("error", "choose"), "the key that was given is the one that is lost"
+    both = f"{world.key.read_text().split()[0]}\n{private}"
+    assert verdicts(world.drill("key-loss", private=both))["content"] == "pass", "a file may hold both"
 
 
 def test_a_locked_copy_is_what_ransomware_leaves(world: World) -> None:

@@ -52,6 +52,20 @@ def test_a_drill_that_was_made_anew_breaks_the_chain(ready: World) -> None:
     assert fold([told(forged), told(second)]).broken == {"catalogue": (2,)}
 
 
+def test_the_record_tells_whether_the_key_was_on_the_machine_of_the_data(ready: World) -> None:
+    assert ready.drill().key_beside is True
+    (ready.root / "catalogue.db").rename(ready.root / "elsewhere.db")
+    assert ready.drill().key_beside is False
+
+
+def test_no_drill_is_called_missing_while_those_before_it_could_not_be_asked_for(ready: World) -> None:
+    for _ in range(4):
+        ready.drill()
+    _, second, _, fourth = map(told, ready.done_events())
+    assert fold([second, fourth]).missing == {"catalogue": (1, 3)}
+    assert fold([second, fourth], is_all=False).missing == {"catalogue": (3,)}
+
+
 def test_slots_that_nobody_drilled_are_in_the_next_record(ready: World) -> None:
     since = datetime.now(UTC) - 200 * DAY
     done = ready.drill(since=since)

@@ -14,7 +14,7 @@ def fact(action: str, *, ago: timedelta, dataset: str = "data", by: str = "opera
 
 
 def backup(ago: timedelta = HOUR / 2, **data: Any) -> Fact:
-    given = {"verdict": "pass", "backup": "b-1", "repository": "vault", "encrypted": True, "key_at": "in the safe"}
+    given = {"verdict": "pass", "backup": "b-1", "repository": "vault", "encrypted": True}
     return fact(BACKUP_DONE, ago=ago, **(given | data))
 
 
@@ -25,7 +25,7 @@ def verified(ago: timedelta = 24 * HOUR, **data: Any) -> Fact:
 
 def drilled(ago: timedelta = 240 * HOUR, **data: Any) -> Fact:
     given = {"verdict": "pass", "scenario": "deletion", "rpo_seconds": 60, "rto_seconds": 600.5}
-    return fact(DRILL_DONE, ago=ago, **(given | data))
+    return fact(DRILL_DONE, ago=ago, **(given | {"host": "safe-1", "key_beside": False} | data))
 
 
 ROTATION = [drilled(480 * HOUR, scenario="corruption"), drilled()]

@@ -40,7 +40,7 @@ def test_the_last_proofs_and_all_drills_stand_in_it() -> None:
             "2026-11-25 10:00 (1d ago)",
             "vault: yes",
             "vault: yes",
-            "in the safe",
+            "safe-1, apart from the data",
             "2026-11-16 10:00 (10d ago)",
         ),
     )
@@ -51,7 +51,7 @@ def test_the_last_proofs_and_all_drills_stand_in_it() -> None:
 
 
 def test_what_others_wrote_does_nothing() -> None:
-    evidence = fold([backup(key_at=HOSTILE), drilled(by=HOSTILE, failed=[HOSTILE], verdict="fail")], now=NOW)
+    evidence = fold([backup(), drilled(by=HOSTILE, host=HOSTILE, failed=[HOSTILE], verdict="fail")], now=NOW)
     found = made(read(), evidence)
     page, text = as_html(found, tree=""), as_markdown(found, tree="")
     assert "<script" not in page and "\x1b" not in page + text and "\u202e" not in page + text

@@ -48,7 +48,7 @@ PROOFS: list[tuple[list[Fact], str, str, str, str]] = [
     ([backup(repository="elsewhere")], "fresh", "grey", "unknown", "atp backup run"),
     ([backup(point_at="2026-11-26T08:00:00Z")], "fresh", "red", "reaches to 2h ago", "atp backup run"),
     ([backup(HOUR, point_at="2026-11-27T08:00:00Z")], "fresh", "green", "reaches to 1h ago", ""),
-    ([], "isolated", "grey", "unknown", "atp backup verify data"),
+    ([], "isolated", "grey", "unknown", "atp backup run data && atp backup verify data"),
     ([verified(isolated=None)], "isolated", "grey", "unknown", "atp backup verify"),
     ([verified(isolated=False)], "isolated", "red", "can change vault", "take that right"),
     ([verified(9 * DAY), verified(isolated=False)], "isolated", "red", "can change", "take that right"),
@@ -61,15 +61,29 @@ PROOFS: list[tuple[list[Fact], str, str, str, str]] = [
     ([], "encrypted", "grey", "unknown", "atp backup run"),
     ([backup(encrypted=None)], "encrypted", "grey", "unknown", "atp backup run"),
     ([backup(), backup(repository="cellar", encrypted=False)], "encrypted", "red", "in cellar is not", "run"),
-    ([backup(key_at=None)], "encrypted", "amber", "where the key lies is not", "apart"),
-    ([backup()], "encrypted", "green", "the key lies in the safe", ""),
+    ([backup()], "encrypted", "amber", "no drill told yet where the private key lies", "atp drill run data"),
+    ([backup(), drilled(key_beside=None)], "encrypted", "amber", "where the private key lies", "atp drill run data"),
+    (
+        [backup(), drilled(key_beside=True)],
+        "encrypted",
+        "amber",
+        "key and backup on the source machine, safe-1",
+        "the data is not",
+    ),
+    ([backup(), drilled(key_beside=True), drilled(DAY)], "encrypted", "green", "apart from the data, on safe-1", ""),
     ([], "verified", "grey", "unknown", "atp backup verify"),
     ([verified(7 * DAY)], "verified", "green", "7d ago, due every 7d", ""),
     ([verified(8 * DAY)], "verified", "amber", "8d ago", "atp backup verify"),
     ([verified(DAY, read_back=False)], "verified", "grey", "unknown", "atp backup verify"),
     ([verified(2 * DAY), verified(DAY, verdict="fail")], "verified", "red", "is not what was written", "verify"),
     ([verified(2 * DAY, verdict="fail"), verified(DAY)], "verified", "green", "read back whole", ""),
-    ([], "drilled", "grey", "unknown: nothing is recorded", "atp drill run data --scenario deletion"),
+    (
+        [],
+        "drilled",
+        "grey",
+        "unknown: nothing is recorded",
+        "atp drill run data --scenario deletion --identity KEY.txt",
+    ),
     ([drilled(by="night-shift")], "drilled", "green", "by night-shift (deletion) says pass", ""),
     ([drilled(verdict="fail", failed=["rows"])], "drilled", "red", "says fail: rows", "find the cause"),
     ([drilled(verdict="error")], "drilled", "red", "says error", "--scenario deletion"),
@@ -87,7 +101,7 @@ PROOFS: list[tuple[list[Fact], str, str, str, str]] = [
     ([drilled()], "scenarios", "amber", "1 of 2 scenarios passed so far, not yet corruption", "--scenario corruption"),
     (ROTATION, "scenarios", "green", "2 of 2", ""),
     ([drilled(), drilled(scenario="corruption", verdict="fail")], "scenarios", "amber", "1 of 2", "corruption"),
-    ([], "3-2-1-1-0", "grey", "how many copies there are", "atp drill run"),
+    ([], "3-2-1-1-0", "grey", "how many copies there are", "atp backup run data"),
     ([backup()], "3-2-1-1-0", "grey", "can be restored", "atp drill run"),
     (GOOD, "3-2-1-1-0", "green", "3-2-1-1-0 of 3-2-1-1-0", ""),
     ([backup(), verified(), *ROTATION], "3-2-1-1-0", "amber", "2-2-1-1-0 of 3-2-1-1-0: copies fall", "backup run"),
@@ -102,6 +116,20 @@ def test_evidence_answers(facts: list[Fact], check: str, colour: str, words: str
     assert finding.colour == colour, finding
     assert words in finding.sentence and move in finding.next_move, finding
     assert bool(finding.next_move) == (colour != "green")
+
+
+def test_the_next_move_of_what_is_shipped_continuously_is_to_follow_it_once_there_is_a_copy() -> None:
+    trail = [("kind: sqlite", "kind: trail"), ("rows: {table: t, at_least: 1}", "verify: true")]
+    shipped = [*trail, ("schedule: 1h", "schedule: 1h, continuous: true")]
+    assert answer(judge(*shipped, facts=[backup(2 * HOUR)]), "fresh").next_move == "atp backup follow data"
+    assert answer(judge(*shipped, facts=[]), "fresh").next_move == "atp backup run data"
+
+
+def test_nobody_is_told_to_run_a_drill_that_is_not_declared() -> None:
+    (drill,) = [line for line in SMALL.splitlines(keepends=True) if line.startswith("    drill:")]
+    moves = [one.next_move for one in judge((drill, "")).findings]
+    assert "edit estate.yaml: datasets.data.drill: {place: ..., checks: [...]}" in moves
+    assert not any("atp drill run" in move for move in moves)
 
 
 # (what is changed in the file, subject, check, colour, words of the sentence)

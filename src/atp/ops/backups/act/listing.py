@@ -67,6 +67,13 @@ def choose(listed: Sequence[Listed], *, dataset: str, backup: str | None = None,
     return max(fitting, key=lambda one: one.manifest.consistent_at if one.manifest else begun_at(one.backup))
 
 
+def newest(listed: Sequence[Listed], *, dataset: str) -> Listed:
+    """The newest backup, be it good or not. MissingError: none. Pure."""
+    if not listed:
+        raise MissingError(f"could not find a backup of {dataset}", hint=f"atp backup run {dataset}")
+    return max(listed, key=lambda one: one.backup)
+
+
 def check_recorded(listed: Listed, expected_sha256: str | None) -> None:
     """TamperedError when the manifest is not the one whose digest was recorded; nothing is known of None."""
     if expected_sha256 is not None and listed.manifest_sha256 != expected_sha256:
@@ -76,7 +83,7 @@ def check_recorded(listed: Listed, expected_sha256: str | None) -> None:
         )
 
 
-def last_good(listed: list[Listed]) -> Listed | None:
+def last_good(listed: Sequence[Listed]) -> Listed | None:
     """The newest backup of which all is there."""
     return next((one for one in reversed(listed) if one.is_good), None)
 

@@ -1,13 +1,14 @@
 """Retention: what is over goes, what is held or the last good one stays, and the last good one's lock never ends."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from atp.errors import MissingError, TamperedError
 from atp.ops.backups.act.kinds.choose import following_names, needless_names
 from atp.ops.backups.act.listing import Listed, last_good
-from atp.ops.backups.act.parts import remove_backup
+from atp.ops.backups.act.parts import check_parts, remove_backup
 from atp.ops.backups.act.step import Record, Step, carry_out
 from atp.ops.backups.format.manifest import MANIFEST, backup_prefix
 from atp.ports.repository import Repository, whole_second
@@ -35,6 +36,20 @@ def decide(listed: Sequence[Listed], *, retention: timedelta | None, now: dateti
     """
     last = last_good(list(listed))
     return [_decide(one, last=last, retention=retention, now=now) for one in listed]
+
+
+def read_back(repository: Repository, listed: Sequence[Listed]) -> list[Listed]:
+    """The backups with what comes out when the newest of which all is there is read: when its bytes are not those that
+    were stored it is not good, and the next older one is read. Costs the reading of a backup."""
+    found = list(listed)
+    while (last := last_good(found)) is not None:
+        assert last.manifest is not None, "a good one has a manifest"
+        try:
+            check_parts(repository, last.manifest, list(last.manifest.parts()), moved=lambda _: None)
+            break
+        except (MissingError, TamperedError) as error:
+            found[found.index(last)] = replace(last, faults=(str(error),))
+    return found
 
 
 def decide_following(

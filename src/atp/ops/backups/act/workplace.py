@@ -43,13 +43,14 @@ def room_of(dataset: str, source: Path) -> str:
 
 
 @contextmanager
-def workplace(name: str, *, below: Path | None = None) -> Iterator[Workplace]:
-    """The one room of this name. ConflictError while another run is in it; what a dead one left there is removed.
+def workplace(name: str, *, dataset: str = "", below: Path | None = None) -> Iterator[Workplace]:
+    """The one room of this name, for a `dataset` (by default called as the room). ConflictError while another run is in
+    it; what a dead one left there is removed.
 
     It is `below` a directory, that for temporary files (TMPDIR) by default; it stays after a death alone.
     """
     folder = _private(_rooms(below)) / name
-    with held(folder, what=f"back up {name!r}: another run is at it"):
+    with held(folder, what=f"back up {dataset or name!r}: another run is at it"):
         dead = left_by_dead(name, below=below)
         _clear(folder)
         yield Workplace(folder, dead)

@@ -1,5 +1,6 @@
 """A drill from its number to its evidence: swept, numbered, intended, carried out, judged, signed, told."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,12 +33,16 @@ from atp.ports.clock import Clock
 from atp.ports.repository import Repository
 from atp.verify.remember import Memory
 
+_LOCAL = ("/", "127.", "localhost:", "::1:")
+"""How addresses begin that are on this machine: sockets, and the loopback."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at hand, `read`
     gives the address that a reference means, `memory` is what this machine verified of logs, `fence` gives what starts
-    a process behind one."""
+    a process behind one. `recorded` gives the digest that was told of a backup's manifest when it was made, None when
+    nobody told one; without it nobody is asked."""
 
     by: Person
     sink: Sink
@@ -49,6 +54,7 @@ class Hands:
     read: ReadAddress | None = None
     memory: Memory | None = None
     fence: Fencing = fence_words
+    recorded: Callable[[str], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,7 @@ def _drilled(
         swept=swept,
         previous_sha256=_previous(asked, hands.keep, number),
         missed_slots=missed_slots(asked.since, declared.period, now=ran.lost_at),
+        key_beside=_is_here(declared, production),
     )
     found = [figures(ran, declared, around)]
 
@@ -156,6 +163,14 @@ def _drilled(
 
     carry_out([step for step in steps if step.name == EVIDENCE], {EVIDENCE: tell}, record=record)
     return found[1]
+
+
+def _is_here(declared: Declared, production: Production) -> bool:
+    """Whether the living data is on this machine, as the private key is; a server that is asked over a
+    network is not."""
+    if declared.source is not None:
+        return os.path.lexists(declared.source)
+    return all(address.startswith(_LOCAL) for address in production.addresses)
 
 
 def _previous(asked: Asked, keep: Keep, number: int) -> str | None:
@@ -178,6 +193,7 @@ def _run(declared: Declared, production: Production, asked: Asked, hands: Hands,
         occasion=Occasion(hands.by.id, hands.clock.now(), "a drill", hands.memory),
         only=asked.only,
         addresses=asked.addresses,
+        recorded=hands.recorded,
     )
 
 

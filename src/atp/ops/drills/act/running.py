@@ -81,6 +81,7 @@ class Ran:
     recovered: Recovered | None = None
     walls: Walls | None = None
     lock: LockTried | None = None
+    is_recorded: bool | None = None
     raw: Copied | None = None
 
     @property
@@ -112,6 +113,7 @@ class Run:
     occasion: Occasion
     only: str | None = None
     addresses: Sequence[str] = ()
+    recorded: Callable[[str], str | None] | None = None
     _lost: float = 0.0
     _repository: Repository | None = None
 
@@ -196,17 +198,32 @@ class Run:
         self.ran.listed = newest
         if newest.manifest is None or newest.faults:
             raise _failed(_cause_of(newest), newest.faults[0])
+        self._check_recorded(newest)
         self._leg("chosen")
         return {"backup": newest.backup, "repository": left[0], "manifest_sha256": newest.manifest_sha256}
 
+    def _check_recorded(self, newest: Listed) -> None:
+        """Whoever knows the recipients can make a backup: this one has to be that of which was told."""
+        if self.recorded is not None:
+            known = self.recorded(newest.backup)
+            self.ran.is_recorded = known is not None
+            if known not in (None, newest.manifest_sha256):
+                told = f"the manifest of {newest.backup} is not the one that was told of when it was made"
+                raise _failed("manifest", told)
+
     def _check_keys(self) -> None:
-        """When the first private key is lost, the one that is given has to be another one of the recipients."""
+        """When the first recipient's key is lost, one that is given is left out, and there has to be another."""
         if self.scenario != "key-loss":
             return
         if len(self.declared.recipients) < 2:
             raise _failed("key-lost", "there is one recipient: with its key everything is lost")
-        if any(str(identity.to_public()) == self.declared.recipients[0] for identity in self.identities):
-            raise InvalidError("could not rehearse key-loss: the given key is the one that is lost", hint="another one")
+        lost = self.declared.recipients[0]
+        self.identities = [one for one in self.identities if str(one.to_public()) != lost]
+        if not self.identities:
+            raise InvalidError(
+                "could not rehearse key-loss: the given key is that of the first recipient, the one that is lost",
+                hint="--identity with the key of another recipient",
+            )
 
     def _restore(self, record: Record) -> Data:
         manifest, repository = self.ran.manifest, self._repository

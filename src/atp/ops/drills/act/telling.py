@@ -12,6 +12,7 @@ from atp.ops.drills.evidence.measure import (
     judge_content,
     judge_fence,
     judge_lock,
+    judge_record,
     judge_rpo,
     judge_rto,
     judge_source,
@@ -34,6 +35,7 @@ class Around:
     swept: tuple[str, ...] = ()
     previous_sha256: str | None = None
     missed_slots: tuple[datetime, ...] = ()
+    key_beside: bool | None = None
 
 
 def figures(ran: Ran, declared: Declared, around: Around) -> Done:
@@ -56,6 +58,8 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
     )
     if ran.lock is not None and ran.lock.verdict != "not promised":
         objectives += (judge_lock(ran.lock),)
+    if ran.is_recorded is not None:
+        objectives += (judge_record(is_recorded=ran.is_recorded),)
     manifest = ran.manifest
     return Done(
         verdict=verdict_of(objectives),
@@ -91,6 +95,7 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         previous_sha256=around.previous_sha256,
         missed_slots=around.missed_slots,
         lock=ran.lock,
+        key_beside=around.key_beside,
         raw_copy_seconds=_rounded(ran.raw.seconds) if ran.raw else None,
         raw_copy_bytes=ran.raw.total_bytes if ran.raw else 0,
         ratio_to_raw_copy=_ratio(ran),

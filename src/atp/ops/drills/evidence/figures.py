@@ -90,7 +90,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `previous_sha256` is of the envelope of the drill's predecessor, None for the first: whoever takes one away breaks
     the chain. `missed_slots` are instants since then at which a drill was due and none came. `ratio_to_raw_copy` is the
-    time of the restore over that of a plain copy of as many bytes; `argv` are programs that were run.
+    time of the restore over that of a plain copy of as many bytes; `argv` are programs that were run. `key_beside`:
+    the private key was given on the machine of the living data.
     """
 
     verdict: Verdict
@@ -130,6 +131,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     raw_copy_bytes: int = 0
     ratio_to_raw_copy: float | None = None
     argv: tuple[tuple[str, ...], ...] = ()
+    key_beside: bool | None = None
     statement: Signed | None = None
 
 

@@ -102,8 +102,11 @@ class Due:
     missed: tuple[datetime, ...] = ()
 
 
-def fold(told: Iterable[Told]) -> History:
-    """What the events say. An event that stands twice, as it was sent and once more from a spool, counts once."""
+def fold(told: Iterable[Told], *, is_all: bool = True) -> History:
+    """What the events say. An event that stands twice, as it was sent and once more from a spool, counts once.
+
+    `is_all`: there are no others. If there may be, no number before the first that was told of is missing.
+    """
     found, unreadable = dict[str, Drill](), 0
     for one in told:
         try:
@@ -117,7 +120,7 @@ def fold(told: Iterable[Told]) -> History:
     numbers = dict[str, list[int]]()
     for drill in drills:
         numbers.setdefault(drill.dataset, []).append(drill.done.number)
-    missing = {dataset: gone for dataset, given in numbers.items() if (gone := _missing(given))}
+    missing = {dataset: gone for dataset, given in numbers.items() if (gone := _missing(given, is_all=is_all))}
     twice = {dataset: both for dataset, given in numbers.items() if (both := _twice(given))}
     broken = {
         dataset: torn for dataset in numbers if (torn := _broken([one for one in drills if one.dataset == dataset]))
@@ -159,5 +162,5 @@ def _twice(numbers: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(number for number, count in Counter(numbers).items() if count > 1))
 
 
-def _missing(numbers: Sequence[int]) -> tuple[int, ...]:
-    return tuple(sorted(set(range(1, max(numbers))) - set(numbers)))
+def _missing(numbers: Sequence[int], *, is_all: bool) -> tuple[int, ...]:
+    return tuple(sorted(set(range(1 if is_all else min(numbers), max(numbers))) - set(numbers)))

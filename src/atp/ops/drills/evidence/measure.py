@@ -141,6 +141,16 @@ def judge_fence(fence: str) -> Objective:
     return Objective(name="fence", verdict="pass" if is_fenced else "insufficient", told=fence)
 
 
+def judge_record(*, is_recorded: bool) -> Objective:
+    """Whether what was restored is the backup that was made, and not one that somebody put there."""
+    if is_recorded:
+        return Objective(
+            name="record", verdict="pass", told="its manifest is the one that was told of when it was made"
+        )
+    told = "nobody who could be asked was told of this backup when it was made: whose it is, is not known"
+    return Objective(name="record", verdict="insufficient", told=told)
+
+
 def judge_lock(tried: LockTried) -> Objective:
     """Whether the repository kept what it promised to keep."""
     if tried.verdict == "held":

@@ -25,7 +25,7 @@ p { color: var(--muted); margin: .3rem 0 1rem; overflow-wrap: anywhere; }
 border-radius: 10px; }
 table { width: 100%; border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-td { overflow-wrap: break-word; } td:first-child { white-space: nowrap; }
+td { min-width: 5rem; overflow-wrap: break-word; } td:first-child { min-width: 6.5rem; }
 thead th { color: var(--muted); font-weight: 550; }
 tbody tr:last-child > * { border-bottom: 0; }
 svg { display: block; width: 100%; min-width: 36rem; height: auto; }

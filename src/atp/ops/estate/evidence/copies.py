@@ -12,6 +12,8 @@ from atp.ops.estate.evidence.proofs import Proofs, Stored
 _SECRETIVE = ("confidential", "restricted")
 WANTED = {"copies": 3, "media": 2, "offsite": 1, "immutable": 1}
 _LOCK_COLOURS: dict[str, Colour] = {"compliance": "green", "governance": "amber", "local": "amber", "none": "red"}
+KEY_BESIDE = "key and backup on the source machine"
+KEY_APART = "run drills where the key is, and the data is not"
 NOT_RECORDED = "nothing is recorded"
 NOT_READ = "the operators' trail was not read"
 
@@ -50,6 +52,23 @@ class Subject:
         """The next move that changes the file."""
         return f"edit estate.yaml: datasets.{self.name}.{field}"
 
+    def back_up(self) -> str:
+        """The next move that brings the newest copy up to now."""
+        is_followed = self.dataset.backup is not None and self.dataset.backup.continuous and bool(self.copies())
+        return f"atp backup {'follow' if is_followed else 'run'} {self.name}"
+
+    def read_back(self) -> str:
+        """The next move that reads the copies back; where there is none yet, one is made first."""
+        first = f"atp backup run {self.name} && " if self.is_read and not self.copies() else ""
+        return f"{first}atp backup verify {self.name}"
+
+    def rehearse(self, scenario: str = "") -> str:
+        """The next move that drills, or declares how to."""
+        if self.dataset.drill is None:
+            return self.edit("drill: {place: ..., checks: [...]}")
+        which = f" --scenario {scenario}" if scenario else ""
+        return f"atp drill run {self.name}{which} --identity KEY.txt"
+
 
 def copy_findings(subject: Subject) -> Iterator[Finding]:
     """All answers about the copies of a dataset; one alone when it has none."""
@@ -79,7 +98,7 @@ def _freshness(subject: Subject) -> Finding:
         return subject.finding("amber", "fresh", f"{told}, and no RPO says whether that will do", subject.edit("rpo"))
     told = f"{told}, the RPO is {format_duration(rpo)}"
     if age > rpo:
-        return subject.finding("red", "fresh", told, run)
+        return subject.finding("red", "fresh", told, subject.back_up())
     if failed_at is not None and failed_at > newest.made_at:
         return subject.finding("amber", "fresh", f"{told}, and the last backup failed", run)
     return subject.finding("green", "fresh", told)
@@ -89,7 +108,7 @@ def _isolation(subject: Subject) -> Finding:
     lies_in = subject.dataset.environments or subject.estate.environments
     found = subject.repositories()
     isolated = [name for name, one in found.items() if set(lies_in) <= set(one.isolated_from)]
-    verify = f"atp backup verify {subject.name}"
+    verify = subject.read_back()
     if not isolated:
         where = ", ".join(lies_in)
         move = f"edit estate.yaml: repositories: add one that is isolated_from {where}, and name it in backup"
@@ -107,7 +126,7 @@ def _isolation(subject: Subject) -> Finding:
 def _immutability(subject: Subject, backup: Backup) -> Finding:
     found = subject.repositories()
     locked = {name: one.lock for name, one in found.items() if one.lock != "none"}
-    verify = f"atp backup verify {subject.name}"
+    verify = subject.read_back()
     if not locked:
         move = f"edit estate.yaml: repositories.{backup.repository}.lock, after locking the store"
         return subject.finding("red", "lock", "no copy is locked: whoever takes the key removes them all", move)
@@ -135,16 +154,19 @@ def _encryption(subject: Subject, backup: Backup) -> Finding:
         return subject.finding(weak, "encrypted", f"the newest copy in {', '.join(bare)} is not encrypted", run)
     if not copies or any(copy.encrypted is None for copy in copies.values()):
         return subject.unknown("encrypted", "whether the newest copies are encrypted", run)
-    places = sorted({copy.key_at for copy in copies.values() if copy.key_at})
-    if not places:
-        told = "the newest copies are encrypted; where the key lies is not recorded"
-        return subject.finding("amber", "encrypted", told, "record where the private key lies, apart from the copies")
-    return subject.finding("green", "encrypted", f"the newest copies are encrypted; the key lies {', '.join(places)}")
+    told, drill = "the newest copies are encrypted", subject.proofs.drill
+    if drill is None or drill.key_beside is None:
+        told = f"{told}; no drill told yet where the private key lies"
+        return subject.finding("amber", "encrypted", told, subject.rehearse())
+    if drill.key_beside:
+        told = f"{told}; {KEY_BESIDE}, {drill.host}"
+        return subject.finding("amber", "encrypted", told, KEY_APART)
+    return subject.finding("green", "encrypted", f"{told}; the private key is apart from the data, on {drill.host}")
 
 
 def _read_back(subject: Subject, backup: Backup) -> Finding:
     read_at, failed_at = subject.proofs.read_back_at, subject.proofs.failed_read_back_at
-    verify = f"atp backup verify {subject.name}"
+    verify = subject.read_back()
     if failed_at is not None and (read_at is None or failed_at > read_at):
         ago = about(subject.now - failed_at)
         return subject.finding(
@@ -163,7 +185,7 @@ def _rule_of_copies(subject: Subject, backup: Backup) -> Finding:
     drill = proofs.drill
     if not copies or drill is None:
         missing = "how many copies there are" if not copies else "whether the copies can be restored"
-        return subject.unknown("3-2-1-1-0", missing, f"atp drill run {subject.name}")
+        return subject.unknown("3-2-1-1-0", missing, subject.rehearse() if copies else subject.back_up())
     reach = max(2 * backup.schedule, subject.dataset.rpo or backup.schedule)
     held = {name: found[name] for name, copy in copies.items() if subject.now - copy.point_at <= reach}
     counted = {
@@ -186,5 +208,5 @@ def _mend(subject: Subject, short: list[str]) -> str:
     if short[0] == "copies" and 1 + len(stores) >= WANTED["copies"]:
         return f"atp backup run {subject.name}"
     if short[0] == "immutable" and any(store.lock != "none" for store in stores):
-        return f"atp backup verify {subject.name}"
-    return f"atp drill run {subject.name}" if short[0] == "errors" else subject.edit("backup.copies_in")
+        return subject.read_back()
+    return subject.rehearse() if short[0] == "errors" else subject.edit("backup.copies_in")

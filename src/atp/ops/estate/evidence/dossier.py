@@ -127,9 +127,15 @@ def _proof(dataset: Dataset, proofs: Proofs, now: datetime) -> tuple[str, ...]:
         _ago(proofs.read_back_at, now),
         _answers(proofs.isolated),
         _answers(proofs.immutable),
-        (newest.key_at if newest else None) or _DASH,
+        _key(proofs.drill),
         _ago(passed[-1] if passed else None, now),
     )
+
+
+def _key(drill: Drilled | None) -> str:
+    if drill is None or drill.key_beside is None:
+        return _DASH
+    return f"{drill.host}, {'beside the data' if drill.key_beside else 'apart from the data'}"
 
 
 def _answers(answers: dict[str, bool]) -> str:

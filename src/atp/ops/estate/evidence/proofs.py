@@ -9,7 +9,6 @@ Three actions count, each on a resource whose id is the dataset's name; the even
                      point_at     the last instant whose data is in it (absent: the event's time); a stream of changes
                                   tells its progress by further events with the same `backup` and a later `point_at`
                      encrypted    whether the bytes in the repository are encrypted
-                     key_at       where the private key lies
     backup.verified  verdict, backup, repository as above
                      read_back    whether the whole copy was read and its digests compared
                      isolated     whether the keys of production failed to change it when they tried, and it shares no
@@ -20,6 +19,8 @@ Three actions count, each on a resource whose id is the dataset's name; the even
                      rpo_seconds  from the last restored commit to the loss (absent: not measured)
                      rto_seconds  from the loss to the last check passed (absent: not measured)
                      failed       names of the checks that failed
+                     host         the machine that it was run on, where the private key was
+                     key_beside   whether the living data is on that machine too (absent: not known)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,7 +59,6 @@ class BackupDone(msgspec.Struct, frozen=True):
     repository: str
     point_at: Aware | None = None
     encrypted: bool | None = None
-    key_at: str | None = None
 
 
 class BackupVerified(msgspec.Struct, frozen=True):
@@ -82,11 +82,14 @@ class DrillDone(msgspec.Struct, frozen=True):
     rpo_seconds: Seconds | None = None
     rto_seconds: Seconds | None = None
     failed: tuple[str, ...] = ()
+    host: str = ""
+    key_beside: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """One drill: what was rehearsed, and what was achieved."""
+    """One drill: what was rehearsed, and what was achieved. `key_beside`: the private key was on the machine of the
+    data, `host`; None is not known."""
 
     at: datetime
     by: str
@@ -95,6 +98,8 @@ class Drilled:
     rpo: timedelta | None
     rto: timedelta | None
     failed: tuple[str, ...]
+    host: str = ""
+    key_beside: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,6 @@ class Stored:
     made_at: datetime
     point_at: datetime
     encrypted: bool | None = None
-    key_at: str | None = None
 
 
 @dataclass(slots=True)
@@ -177,7 +181,7 @@ def _apply_backup(proofs: Proofs, fact: Fact, done: BackupDone) -> None:
     point_at = min(done.point_at or fact.at, fact.at)
     known = proofs.copies.get(done.repository)
     if known is None or point_at >= known.point_at:
-        proofs.copies[done.repository] = Stored(done.backup, fact.at, point_at, done.encrypted, done.key_at)
+        proofs.copies[done.repository] = Stored(done.backup, fact.at, point_at, done.encrypted)
 
 
 def _apply_verified(proofs: Proofs, fact: Fact, verified: BackupVerified) -> None:
@@ -193,7 +197,8 @@ def _apply_verified(proofs: Proofs, fact: Fact, verified: BackupVerified) -> Non
 
 def _apply_drill(proofs: Proofs, fact: Fact, done: DrillDone) -> None:
     rpo, rto = _length(done.rpo_seconds), _length(done.rto_seconds)
-    proofs.drills.append(Drilled(fact.at, fact.actor, done.verdict, done.scenario, rpo, rto, done.failed))
+    told = (done.verdict, done.scenario, rpo, rto, done.failed, done.host, done.key_beside)
+    proofs.drills.append(Drilled(fact.at, fact.actor, *told))
 
 
 def _length(seconds: float | None) -> timedelta | None:

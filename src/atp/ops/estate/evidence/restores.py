@@ -32,11 +32,11 @@ def drill_findings(subject: Subject) -> Iterator[Finding]:
     drill = subject.dataset.drill
     if drill is None:
         told = "no drill is declared: that it can be restored is a hope"
-        yield subject.finding("amber", "drill", told, subject.edit("drill: {place: ..., checks: [...]}"))
+        yield subject.finding("amber", "drill", told, subject.rehearse())
         return
     yield subject.finding("green", "drill", f"a restore is rehearsed every {format_duration(drill.period)}")
     newest = subject.proofs.drill
-    run = f"atp drill run {subject.name} --scenario {next_scenario(subject.proofs.drills, drill)}"
+    run = subject.rehearse(next_scenario(subject.proofs.drills, drill))
     if newest is None:
         for check, what in (
             ("drilled", "whether it can be restored"),
@@ -54,7 +54,7 @@ def drill_findings(subject: Subject) -> Iterator[Finding]:
 
 
 def _verdict(subject: Subject, newest: Drilled) -> Finding:
-    again = f"find the cause, then atp drill run {subject.name} --scenario {newest.scenario}"
+    again = f"find the cause (atp drill list {subject.name}), then {subject.rehearse(newest.scenario)}"
     colour = _VERDICT_COLOURS[newest.verdict]
     failed = f": {', '.join(newest.failed)}" if newest.failed else ""
     by = f" by {newest.by}" if newest.by else ""

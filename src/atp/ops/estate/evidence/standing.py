@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from atp.ops.declaration.durations import about, format_duration
 from atp.ops.estate.declare.values import Backup, Drill
-from atp.ops.estate.evidence.copies import Subject, copy_findings
+from atp.ops.estate.evidence.copies import KEY_APART, Subject, copy_findings
 from atp.ops.estate.evidence.due import Due, due_of, grace_of
 from atp.ops.estate.evidence.finding import Colour
 from atp.ops.estate.evidence.proofs import Drilled
@@ -70,17 +70,20 @@ def _reasons(subject: Subject, due: tuple[Due, ...], is_key_here: bool) -> Itera
     yield from _of_stores(subject, backup)
     if drill is None:
         told = "no drill is declared: that it can be restored is a hope"
-        yield Reason("grey", told, subject.edit("drill: {place: ..., checks: [...]}"))
+        yield Reason("grey", told, subject.rehearse())
         return
     yield from _of_drills(subject, drill)
-    if is_key_here:
-        told = "the private key lies on this machine: whoever takes it reads all copies, and both burn together"
-        yield Reason("amber", told, "run drills where the key is, and the data is not")
+    newest = subject.proofs.drill
+    if is_key_here or (newest is not None and newest.key_beside):
+        told = (
+            "the private key lies on the machine of the data: whoever takes it reads all copies, and both burn together"
+        )
+        yield Reason("amber", told, KEY_APART)
 
 
 def _of_copies(subject: Subject, backup: Backup) -> Iterator[Reason]:
     copies, proofs = subject.copies(), subject.proofs
-    run, verify = f"atp backup run {subject.name}", f"atp backup verify {subject.name}"
+    run, verify = f"atp backup run {subject.name}", subject.read_back()
     failed_at, read_at, misread_at = proofs.failed_backup_at, proofs.read_back_at, proofs.failed_read_back_at
     made_at = max((copy.made_at for copy in copies.values()), default=None)
     if failed_at is not None and (made_at is None or failed_at > made_at):
@@ -91,7 +94,9 @@ def _of_copies(subject: Subject, backup: Backup) -> Iterator[Reason]:
     age = subject.now - max(copy.point_at for copy in copies.values())
     rpo = subject.dataset.rpo
     if rpo is not None and age > rpo + grace_of(backup.schedule):
-        yield Reason("red", f"the newest copy reaches to {about(age)} ago, the RPO is {format_duration(rpo)}", run)
+        yield Reason(
+            "red", f"the newest copy reaches to {about(age)} ago, the RPO is {format_duration(rpo)}", subject.back_up()
+        )
     for name in subject.repositories().keys() - copies.keys():
         yield Reason("amber", f"there is no copy in {name}", run)
     if misread_at is not None and (read_at is None or misread_at > read_at):
@@ -107,8 +112,8 @@ def _of_due(subject: Subject, one: Due) -> Reason:
     ago = about(subject.now - one.last_at)
     told, move = {
         "backup": (f"the newest copy is {ago} old", f"atp backup run {subject.name}"),
-        "verify": (f"a copy was read back {ago} ago", f"atp backup verify {subject.name}"),
-        "drill": (f"a drill passed {ago} ago", f"atp drill run {subject.name} --scenario {one.scenario}"),
+        "verify": (f"a copy was read back {ago} ago", subject.read_back()),
+        "drill": (f"a drill passed {ago} ago", subject.rehearse(one.scenario or "")),
     }[one.kind]
     grace = DRILL_GRACE if one.kind == "drill" else timedelta()
     is_late = one.overdue_at is not None and subject.now > one.overdue_at + grace and one.kind != "verify"
@@ -133,7 +138,7 @@ def _of_stores(subject: Subject, backup: Backup) -> Iterator[Reason]:
 
 
 def _of_drills(subject: Subject, drill: Drill) -> Iterator[Reason]:
-    last, run = last_drills(subject), f"atp drill run {subject.name}"
+    last, run = last_drills(subject), subject.rehearse()
     newest = subject.proofs.drill
     if newest is None:
         yield Reason("grey", "it was never drilled", run)
@@ -142,7 +147,7 @@ def _of_drills(subject: Subject, drill: Drill) -> Iterator[Reason]:
     if not passed and subject.now - subject.proofs.drills[0].at > drill.period + DRILL_GRACE:
         yield Reason("red", f"no drill ever passed, one is wanted every {format_duration(drill.period)}", run)
     for scenario in dict.fromkeys((*drill.scenarios, newest.scenario)):
-        one, again = last.get(scenario), f"{run} --scenario {scenario}"
+        one, again = last.get(scenario), subject.rehearse(scenario)
         if one is None:
             yield Reason("amber", f"{scenario} was never rehearsed", again)
         elif one.verdict != "pass":
@@ -150,7 +155,7 @@ def _of_drills(subject: Subject, drill: Drill) -> Iterator[Reason]:
             failed = f" ({', '.join(one.failed)})" if one.failed else ""
             ago = about(subject.now - one.at)
             told = f"the last drill of {scenario}, {ago} ago, says {one.verdict}{failed}"
-            yield Reason(colour, told, f"find the cause, then {again}")
+            yield Reason(colour, told, f"find the cause (atp drill list {subject.name}), then {again}")
     for name, wanted, achieved in (
         ("RPO", subject.dataset.rpo, newest.rpo),
         ("RTO", subject.dataset.rto, newest.rto),

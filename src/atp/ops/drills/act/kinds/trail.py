@@ -102,8 +102,10 @@ class TrailCopy:
         strays = self._strays((entry.path for entry in entries), is_followed=followed)
         if strays or not (self.place / RESTORED).is_file():
             raise TamperedError(f"{len(strays):,} names that were not backed up, {RESTORED} aside: {strays[:3]}")
-        forward = ", which was then brought forward" if followed else ""
-        return f"{listed:,} entries, every byte as it was backed up{forward}; {RESTORED} says what is known of the copy"
+        what = f"{listed:,} entries, every byte as it was backed up"
+        if followed:
+            what = f"{listed:,} of {len(entries):,} entries are as they were backed up, the others were brought forward"
+        return f"{what}; {RESTORED} says what is known of the copy"
 
     def _is_followed(self, entries: Sequence[Entry]) -> bool:
         """Whether increments came over it: each brings another order."""
