@@ -1,7 +1,10 @@
 """The doors of the estate: what is declared, how each dataset stands, drills, what is due; and who may not look."""
 
+import json
 import time
+from base64 import b64decode
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -13,7 +16,16 @@ from tests.api.test_openapi import answer_faults
 from tests.web.recovering import ESTATE, recovering
 from tests.web.serving import Served, serving
 
-DOORS = ["estate", "estate/check", "estate/impact/catalogue", "datasets", "datasets/letters", "drills", "due"]
+DOORS = [
+    "estate",
+    "estate/check",
+    "estate/impact/catalogue",
+    "datasets",
+    "datasets/letters",
+    "drills",
+    "drills/catalogue/5/statement",
+    "due",
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +54,15 @@ def test_every_answer_is_as_the_document_says(root: httpx.Client) -> None:
         ("readDrill", root.get("/v1/drills/catalogue/5")),
         ("readDrill", root.get("/v1/drills/catalogue/4")),
         ("readDrill", root.get("/v1/drills/catalogue/five")),
+        ("readDrillStatement", root.get("/v1/drills/catalogue/5/statement")),
+        ("readDrillStatement", root.get("/v1/drills/catalogue/4/statement")),
         ("readDue", root.get("/v1/due")),
     ]
     assert [(name, fault) for name, answer in calls for fault in answer_faults(name, answer)] == []
-    assert [answer.status_code for _, answer in calls] == [200] * 3 + [404, 200, 200, 404, 200, 422, 200, 404, 422, 200]
+    assert [answer.status_code for _, answer in calls] == [
+        *(200, 200, 200, 404, 200, 200, 404, 200, 422, 200, 404, 422),
+        *(200, 404, 200),
+    ]
 
 
 def test_datasets_have_the_colours_of_what_is_known(root: httpx.Client) -> None:
@@ -88,6 +105,13 @@ def test_drills_come_in_pages_and_lead_to_their_proof(root: httpx.Client) -> Non
     proof = root.get(f"/v1/tenants/operations/events/@{drill['index']}/proof")
     assert proof.status_code == 200 and drill["drill"]["rto_seconds"] == 12.25
     assert root.get("/v1/datasets/catalogue").json()["missing_drills"] == [4]
+
+
+def test_the_statement_of_a_drill_comes_whole_out_of_its_event(root: httpx.Client) -> None:
+    drill, answer = root.get("/v1/drills/catalogue/5").json()["drill"], root.get("/v1/drills/catalogue/5/statement")
+    assert sha256(answer.content).hexdigest() == drill["statement"]["sha256"]
+    said = json.loads(b64decode(answer.json()["payload"]))
+    assert said["predicate"] == {name: one for name, one in drill.items() if name != "statement"}
 
 
 def test_an_event_that_comes_later_is_seen(root: httpx.Client, served: Served) -> None:

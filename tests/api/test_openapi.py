@@ -179,6 +179,7 @@ def test_real_answers_are_as_the_document_says(served: Served, root: httpx.Clien
         ("readDataset", root.get("/v1/datasets/x")),
         ("listDrills", root.get("/v1/drills")),
         ("readDrill", root.get("/v1/drills/x/1")),
+        ("readDrillStatement", root.get("/v1/drills/x/1/statement")),
         ("readDue", root.get("/v1/due")),
         ("readHealth", root.get("/health")),
         ("readServiceHealth", root.get("/health/integrity")),

@@ -63,7 +63,7 @@ def test_a_drill_is_run_listed_shown_reported_and_no_longer_due(alone: Atp, arch
     listed = alone.document("drill", "list")
     assert [one["id"] for one in listed["drills"]] == ["catalogue/1"] and listed["missing"] == {}
     shown = alone.document("drill", "show", "catalogue/1")
-    assert shown["drill"] == found and shown["statement_here"].startswith("intact")
+    assert shown["drill"] == found and shown["statement_proof"].startswith("intact")
     due = alone("drill", "due", "--json")
     [one] = due.json["datasets"]
     green = found["verdict"] == "pass"
@@ -135,7 +135,16 @@ def test_a_statement_that_was_changed_is_found(alone: Atp, archive: Path, tmp_pa
     [kept] = tmp_path.glob("state/drills/catalogue/1.dsse.json")
     kept.write_text(kept.read_text().replace("payload", "PAYLOAD"))
     shown = alone("drill", "show", "catalogue/1", "--json")
-    assert shown.code == 1 and shown.json["statement_here"].startswith("WRONG")
+    assert shown.code == 1 and shown.json["statement_proof"].startswith("WRONG")
+
+
+def test_a_statement_can_be_made_again_of_the_event_alone(alone: Atp, archive: Path, tmp_path: Path) -> None:
+    run(alone)
+    [kept] = tmp_path.glob("state/drills/catalogue/1.dsse.json")
+    signed = kept.read_bytes()
+    kept.unlink()
+    shown = alone.document("drill", "show", "catalogue/1", "--statement", "1.dsse.json")
+    assert shown["statement_proof"].startswith("intact") and (archive / "1.dsse.json").read_bytes() == signed
 
 
 def test_what_is_not_there_is_said(alone: Atp, archive: Path) -> None:
@@ -153,7 +162,7 @@ def test_a_server_tells_the_drills_and_the_review_of_the_estate_reads_them(atp: 
     assert listed["index"] is not None and listed["dataset"] == "catalogue"
     signed = found["statement"]
     assert isinstance(signed, dict) and signed["signed_by"].endswith("/evidence") and "installation" in signed["whose"]
-    assert atp.document("drill", "show", "catalogue/1")["statement_here"].startswith("intact")
+    assert atp.document("drill", "show", "catalogue/1")["statement_proof"].startswith("intact")
     review = json.loads(atp("estate", "check", "--json").out)
     [drilled] = [one for one in review["findings"] if one["check"] == "drilled"]
     assert str(found["verdict"]) in drilled["sentence"]

@@ -1,14 +1,21 @@
 """A server with an estate file, and what backups and drills would have told of it: what tests of recovery stand on."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from atp.merkle.keys import SigningKey
+from atp.ops.drills.evidence.event import statement_of
+from atp.ops.drills.evidence.figures import read_done
+from atp.ops.record.statement import sign_statement
 from tests.web.serving import Served, serving
 
 DAY = timedelta(days=1)
+_KEY = SigningKey.from_seed(bytes(32), name="machine-1")
 ESTATE = """\
 version: atp.estate/1
 name: A small archive
@@ -125,11 +132,22 @@ def drilled(
         "legs": [{"name": "chosen", "seconds": 0.01}, {"name": "restored", "seconds": 1.25}],
         "answers": [{"name": "rows of <letter>", "passed": verdict == "pass", "told": "1,000 rows, at least 1,000"}],
         "manifest_sha256": "a" * 64,
-        "statement": {"sha256": "5" * 64, "signed_by": "machine-1", "vkey": "machine-1+0+x", "whose": "this machine's"},
         **({"rto_seconds": rto} if rto is not None else {}),
         **failed,
     }
+    data["statement"] = _signed(data, dataset)
     return _event("drill.done", dataset, ago, data, id=f"drill.done.{dataset}.{number}.x")
+
+
+def _signed(data: dict[str, Any], dataset: str) -> dict[str, str]:
+    envelope = sign_statement(statement_of(read_done(data), dataset=dataset), _KEY)
+    return {
+        "sha256": sha256(envelope).hexdigest(),
+        "signed_by": _KEY.name,
+        "vkey": _KEY.public().vkey,
+        "whose": "this machine's",
+        "signature": json.loads(envelope)["signatures"][0]["sig"],
+    }
 
 
 def _event(action: str, dataset: str, ago: timedelta, data: dict[str, Any], **members: Any) -> dict[str, Any]:

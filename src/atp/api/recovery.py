@@ -14,6 +14,7 @@ from atp.api.parameters import read_number, read_parameters, refusal
 from atp.api.shapes import answer
 from atp.limits import DRILLS_DEFAULT, DRILLS_MAX
 from atp.ops.declaration.writing import plain
+from atp.ops.drills.evidence.event import envelope_of
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import Drill
 from atp.ops.estate.evidence.due import Due, Kind, State
@@ -135,6 +136,7 @@ def routes(gate: Gate) -> list[Route]:
         Route("/v1/datasets/{name}", partial(read_dataset, gate), methods=["GET"]),
         Route("/v1/drills", partial(list_drills, gate), methods=["GET"]),
         Route("/v1/drills/{dataset}/{number}", partial(read_drill, gate), methods=["GET"]),
+        Route("/v1/drills/{dataset}/{number}/statement", partial(read_statement, gate), methods=["GET"]),
         Route("/v1/due", partial(read_due, gate), methods=["GET"]),
     ]
 
@@ -172,12 +174,22 @@ def list_drills(gate: Gate, request: Request) -> Response:
 
 def read_drill(gate: Gate, request: Request) -> Response:
     """One drill."""
+    return answer(_drill(_find(gate, request)))
+
+
+def read_statement(gate: Gate, request: Request) -> Response:
+    """The signed statement of a drill, made again of its event."""
+    found = _find(gate, request)
+    return Response(envelope_of(found.done, dataset=found.dataset), media_type="application/json")
+
+
+def _find(gate: Gate, request: Request) -> Drill:
     seen = admit(gate, request, "drills.read")
     dataset, number = str(request.path_params["dataset"]), str(request.path_params["number"])
     seen.standing(dataset)
     if not number.isascii() or not number.isdecimal() or len(number) > 9:
         raise refusal("number", "has to be a number")
-    return answer(_drill(gate.platform.recovery.find_drill(dataset, int(number))))
+    return gate.platform.recovery.find_drill(dataset, int(number))
 
 
 def read_due(gate: Gate, request: Request) -> Response:

@@ -20,18 +20,16 @@ from atp.cli.server import json_option, key_file_option, url_option
 from atp.cli.signing import signer
 from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities
 from atp.errors import AtpError, InvalidError, MissingError
-from atp.merkle.keys import parse_vkey
 from atp.ops.declaration.durations import format_duration
 from atp.ops.drills.act import drilling
 from atp.ops.drills.act.beating import beat
 from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.declare import Declared, check_hours, declared_drill, next_scenario
-from atp.ops.drills.evidence.figures import predicate
+from atp.ops.drills.evidence.event import envelope_of
 from atp.ops.drills.evidence.history import Drill, Due, History, due
 from atp.ops.drills.evidence.report import as_html, as_markdown
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.declare.values import Scenario
-from atp.ops.record.statement import check_statement
 from atp.verify.remember import default_memory
 
 _PATH = click.Path(path_type=Path)
@@ -190,20 +188,25 @@ def _names(name: str, numbers: tuple[int, ...]) -> str:
 
 @command.command()
 @click.argument("drill_id", metavar="ID")
+@click.option("--statement", type=_PATH, help="Write the signed statement (DSSE) to this file.")
 @at_drill
-def show(at: Drilling, drill_id: str) -> int:
-    """Show one drill, DATASET/NUMBER, with all its figures; its statement is checked when it is on this machine.
+def show(at: Drilling, drill_id: str, statement: Path | None) -> int:
+    """Show one drill, DATASET/NUMBER, with all its figures. Its signed statement is made again of its event, checked,
+    and compared with the one on this machine when it is here.
 
     \b
-    Example:
+    Examples:
       atp drill show catalogue/1
+      atp drill show catalogue/1 --statement catalogue-1.dsse.json
     """
     found = {drill.name: drill for drill in history(at.desk).drills}
     if drill_id not in found:
         raise MissingError(f"could not find the drill {drill_id[:80]!r}", hint="atp drill list")
     drill = found[drill_id]
     proof = _proof(drill)
-    document = {**_document(drill), "statement_here": proof}
+    if statement is not None:
+        write_file(statement, envelope_of(drill.done, dataset=drill.dataset))
+    document = {**_document(drill), "statement_proof": proof}
     at.desk.output.answer(document, f"{text(drill.dataset, drill.done)}\n\nstatement  {safe(proof)}")
     return _FAILED if proof.startswith("WRONG") else 0
 
@@ -211,17 +214,15 @@ def show(at: Drilling, drill_id: str) -> int:
 def _proof(drill: Drill) -> str:
     """What can be said of the statement of a drill."""
     signed = drill.done.statement
-    envelope = drill_keep(drill.dataset).kept(drill.done.number)
-    if signed is None or envelope is None:
-        return "not on this machine"
-    if sha256(envelope).hexdigest() != signed.sha256:
-        return "WRONG: the envelope on this machine is not the one that the event names"
+    if signed is None:
+        return "none"
     try:
-        statement = check_statement(envelope, trusted_keys=[parse_vkey(signed.vkey)])
+        envelope = envelope_of(drill.done, dataset=drill.dataset)
     except AtpError as error:
         return f"WRONG: {error}"
-    is_same = bytes(statement.predicate) == predicate(drill.done)
-    return f"intact, signed by {signed.signed_by}" if is_same else "WRONG: the statement says something else"
+    if drill_keep(drill.dataset).kept(drill.done.number) not in (None, envelope):
+        return "WRONG: the envelope on this machine is not the one that the event names"
+    return f"intact, signed by {signed.signed_by}"
 
 
 @command.command("due")

@@ -4,6 +4,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from atp.errors import MissingError
+from atp.ops.drills.evidence.event import envelope_of
+from atp.ops.drills.evidence.history import Drill
 from atp.ops.drills.evidence.measure import reach_told
 from atp.tenants.names import OPERATIONS
 from atp.web.estate import look, span
@@ -12,15 +14,15 @@ from atp.web.site import Site, Visit
 
 def routes(site: Site) -> list[Route]:
     """The pages of this noun."""
-    return [Route("/drills/{dataset}/{number:int}", site.page(show_drill), methods=["GET"])]
+    return [
+        Route("/drills/{dataset}/{number:int}", site.page(show_drill), methods=["GET"]),
+        Route("/drills/{dataset}/{number:int}/statement", site.page(download_statement), methods=["GET"]),
+    ]
 
 
 def show_drill(site: Site, visit: Visit) -> Response:
     """A drill with its legs, objectives, answers and evidence."""
-    if look(site, visit, "drills.read") is None:
-        raise MissingError("could not show the drill: the server has no estate file", hint="open the page Estate")
-    asked = visit.request.path_params
-    drill = site.platform.recovery.find_drill(str(asked["dataset"]), int(asked["number"]))
+    drill = _find(site, visit)
     done = drill.done
     return site.render(
         "drill.html",
@@ -32,3 +34,21 @@ def show_drill(site: Site, visit: Visit) -> Response:
         span=span,
         longest=max((leg.seconds for leg in done.legs), default=0.0),
     )
+
+
+def download_statement(site: Site, visit: Visit) -> Response:
+    """Its signed statement: in-toto in a DSSE envelope."""
+    drill = _find(site, visit)
+    name = f"{drill.dataset}-{drill.done.number}.dsse.json"
+    return Response(
+        envelope_of(drill.done, dataset=drill.dataset),
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        media_type="application/json",
+    )
+
+
+def _find(site: Site, visit: Visit) -> Drill:
+    if look(site, visit, "drills.read") is None:
+        raise MissingError("could not show the drill: the server has no estate file", hint="open the page Estate")
+    asked = visit.request.path_params
+    return site.platform.recovery.find_drill(str(asked["dataset"]), int(asked["number"]))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from atp.errors import MalformedError
-from atp.merkle.dsse import open_envelope, seal_payload
+from atp.merkle.dsse import open_envelope, pack_envelope, seal_payload
 from atp.merkle.keys import SigningKey, VerifierKey
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -74,6 +74,11 @@ def is_ours(statement: Statement) -> bool:
 def sign_statement(statement: Statement, *keys: SigningKey) -> bytes:
     """The envelope of a statement. MalformedError when it could not be read back."""
     return seal_payload(PAYLOAD_TYPE, encode_statement(statement), *keys)
+
+
+def pack_statement(statement: Statement, *, key: VerifierKey, signature: bytes) -> bytes:
+    """The envelope of a statement that the key has signed, byte for byte as `sign_statement` made it."""
+    return pack_envelope(PAYLOAD_TYPE, encode_statement(statement), [(key, signature)])
 
 
 def check_statement(envelope: bytes, *, trusted_keys: Sequence[VerifierKey]) -> Statement:

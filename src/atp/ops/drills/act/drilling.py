@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
+from atp.merkle.dsse import read_signatures
+from atp.merkle.encodings import format_base64
 from atp.ops.backups.act.kinds.choose import ReadAddress
 from atp.ops.backups.act.kinds.shape import Occasion
 from atp.ops.backups.act.step import Step, carry_out
@@ -200,7 +202,13 @@ def _run(declared: Declared, production: Production, asked: Asked, hands: Hands,
 def _told(done: Done, dataset: str, hands: Hands) -> Done:
     """Sign the figures, keep the envelope, and write the event that names it."""
     sealed = hands.sign(statement_of(done, dataset=dataset))
-    signed = Signed(hands.keep.keep(done.number, sealed.envelope), sealed.key.name, sealed.key.vkey, sealed.whose)
+    signed = Signed(
+        sha256=hands.keep.keep(done.number, sealed.envelope),
+        signed_by=sealed.key.name,
+        vkey=sealed.key.vkey,
+        whose=sealed.whose,
+        signature=format_base64(read_signatures(sealed.envelope)[0]),
+    )
     told = msgspec.structs.replace(done, statement=signed)
     micros = int(hands.clock.now().timestamp() * 1_000_000)
     hands.sink.write(event_of(told, dataset=dataset, by=hands.by, micros=micros), expect={}, is_outcome=True)

@@ -77,12 +77,14 @@ class Previous(NamedTuple):
 
 
 class Signed(msgspec.Struct, frozen=True):
-    """The statement that holds these figures: the digest of its envelope, and whose key signed it."""
+    """The statement that holds these figures: the digest of its envelope, whose key signed it, and the signature in
+    base64, with which the envelope can be made again of the event alone."""
 
     sha256: str
     signed_by: str
     vkey: str
     whose: str
+    signature: str
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
