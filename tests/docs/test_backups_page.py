@@ -42,7 +42,7 @@ def test_the_page_can_be_followed(place: Path) -> None:
             assert done.returncode == 0, (command, done)
             assert _constant(done.stdout) == _constant(expected), (command, done)
             if command.startswith("atp backup key"):
-                text, _ = blocks(PAGE, "yaml")
+                text, *_ = blocks(PAGE, "yaml")
                 estate = _here(text, place).replace("RECIPIENT", done.stdout.strip())
                 (place / "estate.yaml").write_text(estate)
 
