@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -11,9 +10,10 @@ import pytest
 from atp.adapters.directory import DirectoryRepository
 from atp.adapters.memory_repository import MemoryRepository
 from atp.errors import ForbiddenError, UnavailableError
-from atp.ops.backups.act import holding, pruning
+from atp.ops.backups.act import holding, making, pruning
 from atp.ops.backups.act.erasing import check_may_hold, observe_listing
-from atp.ops.backups.act.kinds.postgresql.segments import list_shipped, shipped_name, wal_prefix
+from atp.ops.backups.act.kinds.choose import capture_of
+from atp.ops.backups.act.kinds.postgresql.segments import list_shipped, shipped_name
 from atp.ops.backups.act.listing import Listed, list_backups
 from atp.ops.backups.act.verifying import verify
 from atp.ops.backups.declare import declared_backup
@@ -22,19 +22,21 @@ from atp.ops.backups.format.manifest import Cluster, Manifest, encode_manifest
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ports.repository import Repository
 from tests.contracts.vaults import release
+from tests.ops.backups.test_declared import EXAMPLE
 from tests.ops.backups.test_keeping import PREFIX, segment
 from tests.ops.backups.world import EVERY, RETENTION, World, nothing, words
-from tests.ops.estate.estates import EXAMPLE
 
 DAY = 86_400
 
 
 @pytest.fixture
-def keys(world: World) -> World:
-    """The world's dataset holds keys, and has a copy in a directory."""
-    world.is_erasable = True
-    (world.root / "attic").mkdir()
-    world.copies = {"attic": DirectoryRepository(world.root / "attic", clock=world.clock)}
+def keys(tmp_path: Path) -> World:
+    """A world whose dataset holds keys, with a copy in a directory."""
+    for name in ("keys", "attic"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "keys/reader-7").write_text("a key")
+    world = World(tmp_path, tmp_path / "keys", is_erasable=True)
+    world.copies = {"attic": DirectoryRepository(tmp_path / "attic", clock=world.clock)}
     return world
 
 
@@ -77,16 +79,7 @@ def test_after_a_run_nothing_is_locked_in_any_repository_and_everything_can_be_d
         for name in stored:
             store.delete(name)
         assert names(store) == []
-    assert "lock" not in [step for _, step, _ in told(keys)] and made.warnings == []
-
-
-def told(world: World) -> list[tuple[str, str, Any]]:
-    """What was written down: action, step and data of each event."""
-    found = []
-    for event in world.sink.events:
-        data = msgspec.json.decode(event.data or b"{}")
-        found.append((event.action, str(data.get("step", "")), data))
-    return found
+    assert made.warnings == []
 
 
 def test_the_manifest_alone_says_until_when_it_is_to_be_gone(keys: World) -> None:
@@ -261,10 +254,13 @@ def test_a_restore_of_anything_else_says_nothing_of_keys(world: World) -> None:
     assert world.restore(world.root / "restored").told == []
 
 
-def test_the_plan_of_a_run_has_no_lock_and_removes_what_is_over_last(keys: World, world: World) -> None:
-    keys.back_up()
-    steps = [step for action, step, _ in told(keys) if step and action.endswith("intended")]
-    assert steps[-3:] == ["publish", "copy to attic", "expire"] and "lock" not in steps
+def test_the_plan_of_a_run_has_no_lock_and_removes_what_is_over_last(keys: World) -> None:
+    capture = capture_of(keys.declared, folder=keys.root, clock=keys.clock, moved=nothing)
+    plan = words(making.plan(keys.declared, making.Observed(), capture))
+    assert plan[-4:] == ["store", "publish", "copy to attic", "expire"]
+    keys.is_erasable = False
+    plan = words(making.plan(keys.declared, making.Observed(), capture))
+    assert plan[-4:] == ["store", "lock", "publish", "copy to attic"]
 
 
 def test_what_a_repository_holds_is_told_and_wrong_when_it_is_locked_or_late() -> None:
@@ -279,9 +275,12 @@ def test_what_a_repository_holds_is_told_and_wrong_when_it_is_locked_or_late() -
     assert verdict(Listing(1, now, now + timedelta(seconds=1))) == "fail"
 
 
-def test_the_example_of_an_estate_has_keys_that_are_never_locked() -> None:
-    declared = declared_backup(parse_estate(EXAMPLE, file="example.yaml"), "passenger-keys")
-    assert (declared.locked_for, declared.gone_after) == (None, timedelta(days=30))
+def test_what_is_declared_erasable_is_never_locked() -> None:
+    text = EXAMPLE.decode().replace("retention: 90d", "retention: 30d\n    erasable: true", 1)
+    estate = parse_estate(text.encode(), file="example.yaml")
+    keys, other = declared_backup(estate, "letters"), declared_backup(estate, "catalogue")
+    assert (keys.locked_for, keys.gone_after, keys.every) == (None, timedelta(days=30), timedelta(hours=12))
+    assert (other.locked_for, other.gone_after) == (timedelta(days=35), None)
 
 
 def ship(repository: Repository, number: int, *, covers: datetime, is_partial: bool = False) -> None:
@@ -334,7 +333,6 @@ def test_a_log_without_a_backup_goes_by_what_it_covers_and_what_follows_one_stay
     assert [len(one.objects) for one in decided(keys, keys.repository) if one.objects] == [1]
     prune(keys, keys.repository)
     assert segments(keys) == [7, 8], "without it the backup could not go on; of the part nobody knows more than its age"
-    assert wal_prefix("letters", "7") == PREFIX
 
 
 def test_a_run_that_cannot_look_into_a_repository_fails_aloud(keys: World) -> None:
@@ -342,4 +340,3 @@ def test_a_run_that_cannot_look_into_a_repository_fails_aloud(keys: World) -> No
     (keys.root / "attic").rename(keys.root / "gone")
     with pytest.raises(UnavailableError):
         keys.back_up()
-    assert words([]) == []
