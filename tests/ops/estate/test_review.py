@@ -119,6 +119,7 @@ ERASURE: list[tuple[list[Fact], str, str, str, str]] = [
     (GOOD, "gone", "grey", "how old copies in cellar, vault are is unknown", "atp backup prune data"),
     ([*UNLOCKED, listed(oldest_at="2026-10-27T10:00:00Z")], "gone", "green", "30d old", ""),
     ([*UNLOCKED, listed(oldest_at="2026-10-27T09:59:59Z")], "gone", "red", "in vault is 30d", "atp backup prune data"),
+    ([*UNLOCKED, listed(repository="attic", oldest_at="2026-10-17T00:00:00Z")], "gone", "red", "attic", "attic back"),
     ([listed(ago=40 * DAY, oldest_at="2026-10-17T00:00:00Z"), *GOOD], "gone", "red", "in vault", "backup prune"),
     ([*GOOD, listed(oldest_at=None), listed(repository="cellar", oldest_at=None)], "gone", "green", "no copy", ""),
     (UNLOCKED, "isolated", "green", "shares no ground with it; without a lock", ""),

@@ -143,7 +143,9 @@ def _unlocked(subject: Subject) -> Finding:
     prune = f"atp backup prune {subject.name}"
     if locked:
         until = format_second(max(locked.values()))
-        told = f"copies in {', '.join(sorted(locked))} are locked until {until}: a key that is destroyed lives on in them"
+        told = (
+            f"copies in {', '.join(sorted(locked))} are locked until {until}: a key that is destroyed lives on in them"
+        )
         move = "backup.repository: one that locks nothing by itself"
         return subject.finding("red", "unlocked", told, f"{subject.edit(move)}, and then {prune}")
     if missing := subject.repositories().keys() - days.keys():
@@ -158,6 +160,8 @@ def _gone(subject: Subject) -> Finding:
     ages = {name: subject.now - one.oldest_at for name, one in listed.items() if one.oldest_at is not None}
     if late := {name: age for name, age in ages.items() if age > longest}:
         told = f"a copy in {', '.join(sorted(late))} is {about(max(late.values()))} old: each has to be gone after"
+        if unknown := sorted(late.keys() - subject.estate.repositories.keys()):
+            prune = f"edit estate.yaml: repositories: put {', '.join(unknown)} back, and then {prune}"
         return subject.finding("red", "gone", f"{told} {format_duration(longest)}", prune)
     if missing := subject.repositories().keys() - listed.keys():
         return subject.unknown("gone", f"how old copies in {', '.join(sorted(missing))} are", prune)

@@ -27,5 +27,5 @@ def lapsed_segments(
 
 
 def _systems(repository: Repository, dataset: str) -> list[str]:
-    prefix = wal_prefix(dataset, "").rstrip("/") + "/"
+    prefix = f"{dataset}/wal/"
     return sorted({kept.name.removeprefix(prefix).partition("/")[0] for kept in repository.objects(prefix)})
