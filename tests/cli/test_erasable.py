@@ -130,6 +130,19 @@ def test_the_last_copy_goes_from_every_repository_of_the_file_when_its_time_is_o
     assert offline.document("backup", "prune")["backups"] == []
 
 
+def test_a_repository_that_is_away_keeps_no_copy_in_the_others(offline: Atp, here: Path) -> None:
+    declare(offline, here)
+    offline.document("backup", "run", "reader-keys")
+    declare(offline, here, retention=f"{SHORT:.0f}s")
+    (here / "cellar").rename(here / "elsewhere")
+    time.sleep(SHORT)
+    ran = offline("backup", "prune")
+    assert ran.code == 5 and "could not open the repository" in ran.err and "cellar" in ran.err
+    assert not (here / "attic/reader-keys").exists()
+    (here / "elsewhere").rename(here / "cellar")
+    assert offline("backup", "prune").code == 0 and not (here / "cellar/reader-keys").exists()
+
+
 def test_a_hold_is_refused_with_its_reason_and_nothing_is_held(offline: Atp, here: Path) -> None:
     declare(offline, here)
     backup = offline.document("backup", "run", "reader-keys")["backup"]

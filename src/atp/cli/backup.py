@@ -26,7 +26,7 @@ from atp.cli.vault import (
     tell_listing,
 )
 from atp.cli.verified import Asked, Copy, verified_copies
-from atp.errors import ConflictError, ForbiddenError, MissingError
+from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError
 from atp.limits import BACKUP_WARNINGS_MAX
 from atp.ops.backups.act import holding, making, pruning
 from atp.ops.backups.act.erasing import check_lets_go, check_may_hold
@@ -204,27 +204,36 @@ def prune(desk: Desk, dataset: str | None, repository: str | None, is_dry: bool)
       atp backup prune letters
     """
     done: list[tuple[str, pruning.Decision]] = []
+    failed = list[AtpError]()
     for name in desk.backed_up(dataset):
         declared = desk.declared(name)
         for store in (repository,) if repository else _stores(desk, declared):
-            with desk.acting() as doing, closing(desk.open(store)) as opened:
-                listed = list_backups(opened, dataset=name)
-                now = doing.clock.now()
-                after = declared.gone_after
-                decisions = pruning.decide(listed, retention=declared.retention, now=now, gone_after=after)
-                decisions += pruning.decide_following(
-                    opened, listed, decisions, dataset=name, now=now, gone_after=after
-                )
-                if not is_dry and pruning.plan(decisions):
-                    data = {"repository": store, "plan": [step.what for step in pruning.plan(decisions)]}
-                    with doing.recorded("backup", "prune", resource=name, data=data) as record:
-                        pruning.prune(opened, listed, decisions, dataset=name, record=record)
-                if not is_dry:
-                    tell_listing(doing, declared, opened, repository=store)
-            done += [(f"{name} in {store}", one) for one in decisions]
+            try:
+                done += [(f"{name} in {store}", one) for one in _pruned(desk, declared, store, is_dry=is_dry)]
+            except AtpError as error:  # one place that is away keeps nothing in the others
+                failed.append(error)
+    if failed:
+        raise failed[0]
     rows = [(where, one.backup, one.do, one.why) for where, one in done]
     document = {"dry_run": is_dry, "backups": [{"where": where, "decision": one} for where, one in done]}
     desk.output.answer(document, table(("where", "backup", "decision", "why"), rows) if rows else "there is no backup")
+
+
+def _pruned(desk: Desk, declared: Declared, store: str, *, is_dry: bool) -> list[pruning.Decision]:
+    """What becomes of the backups of a dataset in one repository, and is done, unless it is a dry run."""
+    name, after = declared.dataset, declared.gone_after
+    with desk.acting() as doing, closing(desk.open(store)) as opened:
+        listed, now = list_backups(opened, dataset=name), doing.clock.now()
+        found = pruning.decide(listed, retention=declared.retention, now=now, gone_after=after)
+        found += pruning.decide_following(opened, listed, found, dataset=name, now=now, gone_after=after)
+        if is_dry:
+            return found
+        if pruning.plan(found):
+            data = {"repository": store, "plan": [step.what for step in pruning.plan(found)]}
+            with doing.recorded("backup", "prune", resource=name, data=data) as record:
+                pruning.prune(opened, listed, found, dataset=name, record=record)
+        tell_listing(doing, declared, opened, repository=store)
+    return found
 
 
 def _stores(desk: Desk, declared: Declared) -> list[str]:
