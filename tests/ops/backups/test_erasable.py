@@ -225,6 +225,22 @@ def test_what_was_never_finished_in_any_repository_goes_with_its_time(keys: Worl
     assert prune(keys, attic) == [] and names(attic) == []
 
 
+def test_what_was_locked_and_never_finished_holds_up_nothing_else(keys: World) -> None:
+    keys.is_erasable = False
+    died = keys.back_up().backup
+    keys.is_erasable, keys.copies = True, {}
+    keys.back_up()
+    keys.clock.advance(30 * DAY)
+    keys.repository.delete(f"letters/{died}/manifest.json")
+    locked = [name for name in names(keys.repository) if died in name]
+    for name in locked:
+        keys.repository.extend(name, keys.clock.now() + timedelta(days=1))
+    assert len(names(keys.repository)) == len(locked) + 3
+    assert prune(keys, keys.repository) == [] and names(keys.repository) == locked
+    keys.clock.advance(DAY)
+    assert prune(keys, keys.repository) == [] and names(keys.repository) == []
+
+
 def test_a_locked_copy_is_a_fault_when_it_is_read_back(keys: World) -> None:
     keys.back_up()
     (one,) = listed(keys.repository)

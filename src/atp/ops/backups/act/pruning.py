@@ -3,7 +3,7 @@
 Not so of keys whose destruction erases data: their copies go when their time is over, held, damaged or the last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -76,6 +76,15 @@ def decide_following(
     return [Decision(_BETWEEN, "delete", why, objects=objects)] if objects else []
 
 
+def _is_locked(repository: Repository, names: Iterable[str], now: datetime) -> bool:
+    """Whether one of them was locked before the dataset was erasable, and still is."""
+    return any(kept is not None and now < kept for kept in map(repository.keep_until, names))
+
+
+def _objects_of(repository: Repository, dataset: str, backup: str) -> Iterator[str]:
+    yield from (kept.name for kept in repository.objects(backup_prefix(dataset, backup)))
+
+
 def _is_over(kept_until: datetime | None, now: datetime) -> bool:
     return kept_until is not None and kept_until <= now
 
@@ -84,9 +93,13 @@ def _decide_lapsed(
     repository: Repository, manifests: Sequence[Manifest], *, dataset: str, gone_after: timedelta, now: datetime
 ) -> list[Decision]:
     names = lapsed_names(repository, manifests, dataset=dataset, before=now - gone_after)
-    objects = tuple(name for name in names if (kept := repository.keep_until(name)) is None or kept <= now)
+    objects = tuple(name for name in names if not _is_locked(repository, [name], now))
+    begun = unfinished_backups(repository, dataset=dataset)
     left = [
-        backup for backup in unfinished_backups(repository, dataset=dataset) if begun_at(backup) + gone_after <= now
+        backup
+        for backup in begun
+        if begun_at(backup) + gone_after <= now
+        and not _is_locked(repository, _objects_of(repository, dataset, backup), now)
     ]
     why = f"the time of these {len(objects):,} objects is over"
     decisions = [Decision(_BETWEEN, "delete", why, objects=objects)] if objects else []
