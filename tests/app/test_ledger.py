@@ -107,6 +107,7 @@ def judged(evidence: Evidence, name: str) -> dict[str, Any]:
         "copies": {repository: (one.point_at, one.encrypted) for repository, one in found.copies.items()},
         "failed": (found.failed_backup_at, found.read_back_at, found.failed_read_back_at),
         "tried": (found.isolated, found.immutable),
+        "listed": found.listed,
         "drills": sorted((one.at, one.verdict, one.scenario) for one in found.drills),
     }
 
@@ -120,6 +121,8 @@ def any_event(rng: random.Random) -> dict[str, Any]:
         data["scenario"] = rng.choice(["deletion", "corruption"])
     if rng.random() < 0.5:
         data["point_at"] = (at - timedelta(seconds=rng.randrange(10**5))).isoformat()
+    if rng.random() < 0.5:
+        data |= {"copies": rng.randrange(10), "locked_until": at.isoformat()}
     for flag in ("read_back", "isolated", "immutable", "encrypted"):
         if rng.random() < 0.5:
             data[flag] = rng.random() < 0.5

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from atp.errors import UnavailableError
+from atp.errors import ForbiddenError, UnavailableError
 from tests.contracts.cutting import cutting
-from tests.contracts.vaults import open_bucket, s3_client
+from tests.contracts.vaults import locking_bucket, open_bucket, s3_client
 from tests.services.s3 import Endpoint
 
 pytestmark = pytest.mark.whole
@@ -20,6 +20,17 @@ def stored(endpoint: Endpoint, data: bytes) -> str:
     with open_bucket(endpoint, bucket).store("large") as sink:
         sink.write(data)
     return bucket
+
+
+@pytest.mark.parametrize("mode", ["COMPLIANCE", "GOVERNANCE"])
+def test_a_default_retention_of_either_mode_locks_every_object_and_is_told(s3: Endpoint, mode: str) -> None:
+    bucket = locking_bucket(s3, mode=mode)
+    store = open_bucket(s3, bucket)
+    assert store.locks_unasked() == f"for 1 days, by its default retention ({mode})"
+    with store.store("a/b") as sink:
+        sink.write(b"1")
+    with pytest.raises(ForbiddenError, match="could not delete"):
+        store.delete("a/b")
 
 
 def test_a_read_that_is_cut_off_goes_on_from_where_it_was(s3: Endpoint, rng: Random) -> None:

@@ -1,11 +1,13 @@
 """Misuse that other keepers bear in silence, and memory does not."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
-from atp.adapters.memory import MemoryEventStore, MemoryKeyStore, MemoryObjectStore
-from atp.errors import UnavailableError
+from atp.adapters.memory import FrozenClock, MemoryEventStore, MemoryKeyStore, MemoryObjectStore
+from atp.adapters.memory_repository import MemoryRepository
+from atp.errors import ForbiddenError, UnavailableError
 from atp.ports.event_store import Swap
 from tests.contracts.keepers import batch_of, filled
 
@@ -38,6 +40,15 @@ def test_a_key_is_mutable_or_immutable_for_ever() -> None:
         store.replace("tile", b"1")
     with pytest.raises(ValueError):
         store.put({"checkpoint": b"1"})
+
+
+def test_a_repository_that_locks_unasked_says_so_and_does() -> None:
+    store = MemoryRepository(FrozenClock(), locks_for=timedelta(days=1))
+    with store.store("a/b") as sink:
+        sink.write(b"1")
+    assert store.locks_unasked() == "for 1 day, 0:00:00"
+    with pytest.raises(ForbiddenError, match="could not delete"):
+        store.delete("a/b")
 
 
 def test_a_log_is_never_left_without_a_key() -> None:

@@ -122,6 +122,10 @@ def test_what_is_not_kept_is_deleted_at_once(vault: Vault) -> None:
         got(store, "a/b")
 
 
+def test_a_place_that_was_not_told_to_locks_nothing_unasked(vault: Vault) -> None:
+    assert vault.open().locks_unasked() == ""
+
+
 def test_a_day_is_moved_away_and_never_nearer(vault: Vault) -> None:
     store, until = vault.open(), vault.soon()
     put(store, "a/b", b"1")

@@ -160,6 +160,17 @@ def open_bucket(endpoint: Endpoint, bucket: str) -> BucketRepository:
     )
 
 
+def locking_bucket(endpoint: Endpoint, *, mode: str = "COMPLIANCE") -> str:
+    """The name of a new bucket that locks every object for a day, whoever asks."""
+    client, bucket = s3_client(endpoint), f"b{uuid4().hex}"
+    client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    rule = {"DefaultRetention": {"Mode": mode, "Days": 1}}
+    client.put_object_lock_configuration(
+        Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
+    )
+    return bucket
+
+
 def release(root: Path) -> None:
     """Take the immutable flag off every file, so that the folder can be removed."""
     for folder, _, names in os.walk(root):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from atp.ops.backups.format.manifest import Kind, how_to_restore
+from atp.ops.estate.declare.parse import parse_estate
 from tests.contracts.vaults import release
 from tests.docs.test_examples import ROOT, blocks
 from tests.whole.served import PROGRAM
@@ -42,9 +43,14 @@ def test_the_page_can_be_followed(place: Path) -> None:
             assert done.returncode == 0, (command, done)
             assert _constant(done.stdout) == _constant(expected), (command, done)
             if command.startswith("atp backup key"):
-                text, _ = blocks(PAGE, "yaml")
+                text, *_ = blocks(PAGE, "yaml")
                 estate = _here(text, place).replace("RECIPIENT", done.stdout.strip())
                 (place / "estate.yaml").write_text(estate)
+
+
+def test_every_estate_of_the_page_is_one_and_the_keys_of_the_last_are_never_locked() -> None:
+    *_, last = [parse_estate(text.encode(), file=PAGE) for text in blocks(PAGE, "yaml")]
+    assert [name for name, one in last.datasets.items() if one.erasable] == ["reader-keys"]
 
 
 def test_the_commands_without_us_are_those_of_the_manifest() -> None:

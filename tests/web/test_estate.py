@@ -103,6 +103,13 @@ def test_a_file_that_was_never_good_is_told_with_line_and_field(tmp_path: Path) 
     assert f"line {line}, column" in page and "datasets.bookings.rpo" in page
 
 
+def test_the_page_of_erasable_keys_says_that_nothing_locks_them(tmp_path: Path) -> None:
+    with recovering(tmp_path, estate=EXAMPLE.decode(), is_told=False) as served, served.visitor() as root:
+        keys, other = (root.get(f"/datasets/{name}").text for name in ("passenger-keys", "bookings"))
+    assert "30d, then gone; never locked: it holds keys whose destruction erases data" in keys
+    assert "never locked" not in other
+
+
 def test_the_drawing_has_every_thing_once_and_nothing_overlaps() -> None:
     estate = parse_estate(EXAMPLE, file="example.yaml")
     check_drawing(estate)

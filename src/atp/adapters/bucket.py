@@ -143,6 +143,12 @@ class BucketRepository:
             with _told("delete", name):
                 self._client.delete_object(**self._at(name), VersionId=row["VersionId"])
 
+    def locks_unasked(self) -> str:
+        """See Repository. That is the bucket's default retention, of whatever mode."""
+        rule = self._lock_configuration().get("Rule", {}).get("DefaultRetention", {})
+        length = next((f"{rule[unit]} {unit.lower()}" for unit in ("Days", "Years") if rule.get(unit)), "")
+        return f"for {length}, by its default retention ({rule.get('Mode')})" if length else ""
+
     def unfinished(self, prefix: str) -> Iterator[str]:
         """See Repository."""
         yield from sorted({str(row["Key"]).removeprefix(self._prefix) for row in self._uploads(prefix)})
@@ -197,17 +203,22 @@ class BucketRepository:
     def _check_locks(self) -> None:
         with _told("open bucket", self._bucket):
             self._client.head_bucket(Bucket=self._bucket)
-            try:
-                found = self._client.get_object_lock_configuration(Bucket=self._bucket)["ObjectLockConfiguration"]
-            except ClientError as error:
-                if _code(error) not in (*_NEVER_KEPT, "NotImplemented", "MethodNotAllowed"):
-                    raise
-                found = {}
-        if found.get("ObjectLockEnabled") != "Enabled":
+        if self._lock_configuration().get("ObjectLockEnabled") != "Enabled":
             raise ForbiddenError(
                 f"could not use bucket {self._bucket!r}: it has no Object Lock",
                 hint="make one with Object Lock enabled",
             )
+
+    def _lock_configuration(self) -> dict[str, Any]:
+        with _told("open bucket", self._bucket):
+            try:
+                answer = self._client.get_object_lock_configuration(Bucket=self._bucket)
+            except ClientError as error:
+                if _code(error) not in (*_NEVER_KEPT, "NotImplemented", "MethodNotAllowed"):
+                    raise
+                return {}
+        found: dict[str, Any] = answer["ObjectLockConfiguration"]
+        return found
 
     def _suspend(self) -> None:
         self._client.put_bucket_versioning(Bucket=self._bucket, VersioningConfiguration={"Status": "Suspended"})

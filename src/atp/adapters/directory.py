@@ -133,6 +133,10 @@ class DirectoryRepository:
                     path.unlink()
                     self._tidy(path.parent)
 
+    def locks_unasked(self) -> str:
+        """See Repository."""
+        return ""
+
     def unfinished(self, prefix: str) -> Iterator[str]:
         """See Repository."""
         self._check_there()

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from atp.errors import ConflictError, MissingError
 from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ports.clock import Clock
 from atp.ports.object_store import check_key
-from atp.ports.repository import Kept, Lock, check_longer, check_over
+from atp.ports.repository import Kept, Lock, check_longer, check_over, whole_second
 
 
 @dataclass(slots=True)
@@ -23,8 +23,10 @@ class MemoryRepository:
 
     lock: Lock = "compliance"
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, locks_for: timedelta | None = None) -> None:
+        """`locks_for`: how long every object is kept for which nobody asks that."""
         self._clock = clock
+        self._locks_for = locks_for
         self._objects: dict[str, _Object] = {}
         self._unfinished: set[str] = set()
 
@@ -34,6 +36,8 @@ class MemoryRepository:
         check_key(name)
         if keep_until is not None:
             _check_strict(keep_until)
+        elif self._locks_for is not None:
+            keep_until = whole_second(self._clock.now() + self._locks_for)
         sink = _Gathered([])
         self._unfinished.add(name)
         yield sink  # what a block that raises leaves behind is unfinished, as after a crash
@@ -70,6 +74,10 @@ class MemoryRepository:
         if name in self._objects:
             check_over(name, kept=self._objects[name].keep_until, now=self._clock.now())
             del self._objects[name]
+
+    def locks_unasked(self) -> str:
+        """See Repository."""
+        return f"for {self._locks_for}" if self._locks_for is not None else ""
 
     def unfinished(self, prefix: str) -> Iterator[str]:
         """See Repository."""

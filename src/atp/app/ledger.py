@@ -17,13 +17,23 @@ from atp.limits import (
 from atp.log.event import Entry, Event, parse_instant, read_entry, read_event
 from atp.log.query import Page, Question
 from atp.log.reader import LogReader
-from atp.ops.estate.evidence.proofs import ACTIONS, BACKUP_DONE, BACKUP_VERIFIED, DRILL_DONE, Evidence, Fact, fold
+from atp.ops.estate.evidence.proofs import (
+    ACTIONS,
+    BACKUP_DONE,
+    BACKUP_LISTED,
+    BACKUP_VERIFIED,
+    DRILL_DONE,
+    Evidence,
+    Fact,
+    fold,
+)
 
 Ask = Callable[[Question], Page]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT = {
     BACKUP_DONE: ("verdict", "backup", "repository", "point_at", "encrypted"),
     BACKUP_VERIFIED: ("verdict", "backup", "repository", "read_back", "isolated", "immutable"),
+    BACKUP_LISTED: ("verdict", "repository", "copies", "oldest_at", "locked_until"),
     DRILL_DONE: (
         *("verdict", "scenario", "rpo_seconds", "rto_seconds", "failed"),
         *("host", "key_beside", "number", "sent_as"),
@@ -33,6 +43,7 @@ _KEPT = {
 _DECIDES = {
     BACKUP_DONE: ("repository", "verdict"),
     BACKUP_VERIFIED: ("repository", "verdict", "read_back", "isolated", "immutable"),
+    BACKUP_LISTED: ("repository",),
 }
 """Facts that agree in these say the same: the newest of them is kept, of copies the one that reaches furthest."""
 
@@ -90,7 +101,7 @@ class _Told:
 class Ledger:
     """The facts of some datasets, as far as the log is published. For one thread at a time.
 
-    At first it asks `EVIDENCE_PAGES_MAX` pages for each action of each dataset; then what is new, three questions.
+    At first it asks `EVIDENCE_PAGES_MAX` pages for each action of each dataset; then what is new, a question for each.
     """
 
     def __init__(self, ask: Ask, reader: LogReader) -> None:

@@ -13,17 +13,30 @@ from atp.cli import follow, verified
 from atp.cli.acting import Acting
 from atp.cli.output import Output, fields, table
 from atp.cli.server import json_option
-from atp.cli.vault import Desk, answer_plan, at_desk, counting, day, dry_run_option, read_identities, size, tell
+from atp.cli.vault import (
+    Desk,
+    answer_plan,
+    at_desk,
+    counting,
+    day,
+    dry_run_option,
+    read_identities,
+    size,
+    tell,
+    tell_listing,
+)
 from atp.cli.verified import Asked, Copy, verified_copies
-from atp.errors import ConflictError, ForbiddenError, MissingError
+from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError
 from atp.limits import BACKUP_WARNINGS_MAX
 from atp.ops.backups.act import holding, making, pruning
+from atp.ops.backups.act.erasing import check_lets_go, check_may_hold
 from atp.ops.backups.act.isolation import isolation_warnings
 from atp.ops.backups.act.kinds.choose import capture_of
 from atp.ops.backups.act.listing import Listed, list_backups
 from atp.ops.backups.act.workplace import left_by_dead, room_of, workplace
 from atp.ops.backups.declare import Declared
 from atp.ops.backups.evidence import Made, backup_done
+from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import draw_identity
 from atp.ops.estate.evidence.proofs import BACKUP_DONE
 from atp.ports.repository import PROMISES, Repository
@@ -63,6 +76,7 @@ def run(desk: Desk, dataset: str, is_dry: bool) -> None:
         with closing(desk.open(declared.repository)) as first:
             observed = making.observe(first, dataset=dataset, dead=left_by_dead(room), now=machine_clock().now())
             clock, folder = machine_clock(), Path(tempfile.gettempdir())
+            check_lets_go(declared, {declared.repository: first})
             capture = capture_of(declared, folder=folder, clock=clock, moved=lambda _: None, read=desk.address)
             answer_plan(desk.output, making.plan(declared, observed, capture))
         return
@@ -83,6 +97,8 @@ def run(desk: Desk, dataset: str, is_dry: bool) -> None:
             )
             one = making.Run(declared, observed, capture, repositories, place, doing.clock, moved, made)
             _record_run(doing, one, declared)
+        for name, opened in repositories.items():
+            tell_listing(doing, declared, opened, repository=name)
     for warning in made.warnings[:BACKUP_WARNINGS_MAX]:
         desk.output.note(f"warning: {warning}")
     desk.output.answer(_made_document(made, declared, first), _made_text(made, declared, first))
@@ -181,7 +197,8 @@ def prune(desk: Desk, dataset: str | None, repository: str | None, is_dry: bool)
     """Remove backups of DATASET, or of all, whose time is over: never one that is held, never the last good one.
 
     Before anything is removed the last good one is read back, and is none when it is not what was stored. Its lock is
-    extended while half of its retention is left.
+    extended while half of its retention is left. Of a dataset that is erasable all that is over goes, the last one too,
+    from every repository of the estate file.
 
     \b
     Examples:
@@ -189,25 +206,45 @@ def prune(desk: Desk, dataset: str | None, repository: str | None, is_dry: bool)
       atp backup prune letters
     """
     done: list[tuple[str, pruning.Decision]] = []
+    failed = list[AtpError]()
     for name in desk.backed_up(dataset):
         declared = desk.declared(name)
-        for store in (repository,) if repository else (declared.repository, *declared.copies_in):
-            with desk.acting() as doing, closing(desk.open(store)) as opened:
-                listed = list_backups(opened, dataset=name)
-                now = doing.clock.now()
-                decisions = pruning.decide(listed, retention=declared.retention, now=now)
-                if any(one.do == "delete" for one in decisions):
-                    listed = pruning.read_back(opened, listed)
-                    decisions = pruning.decide(listed, retention=declared.retention, now=now)
-                decisions += pruning.decide_following(opened, listed, decisions, dataset=name, now=now)
-                if not is_dry and pruning.plan(decisions):
-                    data = {"repository": store, "plan": [step.what for step in pruning.plan(decisions)]}
-                    with doing.recorded("backup", "prune", resource=name, data=data) as record:
-                        pruning.prune(opened, listed, decisions, dataset=name, record=record)
-            done += [(f"{name} in {store}", one) for one in decisions]
+        for store in (repository,) if repository else _stores(desk, declared):
+            try:
+                done += [(f"{name} in {store}", one) for one in _pruned(desk, declared, store, is_dry=is_dry)]
+            except AtpError as error:  # one place that is away keeps nothing in the others
+                failed.append(error)
+    if failed:
+        raise failed[0]
     rows = [(where, one.backup, one.do, one.why) for where, one in done]
     document = {"dry_run": is_dry, "backups": [{"where": where, "decision": one} for where, one in done]}
     desk.output.answer(document, table(("where", "backup", "decision", "why"), rows) if rows else "there is no backup")
+
+
+def _pruned(desk: Desk, declared: Declared, store: str, *, is_dry: bool) -> list[pruning.Decision]:
+    """What becomes of the backups of a dataset in one repository, and is done, unless it is a dry run."""
+    name, after = declared.dataset, declared.gone_after
+    with desk.acting() as doing, closing(desk.open(store)) as opened:
+        listed, now = list_backups(opened, dataset=name), doing.clock.now()
+        found = pruning.decide(listed, retention=declared.retention, now=now, gone_after=after)
+        if not declared.is_erasable and any(one.do == "delete" for one in found):
+            listed = pruning.read_back(opened, listed)
+            found = pruning.decide(listed, retention=declared.retention, now=now)
+        found += pruning.decide_following(opened, listed, found, dataset=name, now=now, gone_after=after)
+        if is_dry:
+            return found
+        if pruning.plan(found):
+            data = {"repository": store, "plan": [step.what for step in pruning.plan(found)]}
+            with doing.recorded("backup", "prune", resource=name, data=data) as record:
+                pruning.prune(opened, listed, found, dataset=name, record=record)
+        tell_listing(doing, declared, opened, repository=store)
+    return found
+
+
+def _stores(desk: Desk, declared: Declared) -> list[str]:
+    """Where its copies are; what has to be gone is looked for where the estate file sent it once, too."""
+    more = desk.estate.repositories if declared.is_erasable else ()
+    return list(dict.fromkeys((declared.repository, *declared.copies_in, *more)))
 
 
 @command.command()
@@ -216,7 +253,7 @@ def prune(desk: Desk, dataset: str | None, repository: str | None, is_dry: bool)
 @from_option
 @at_desk
 def hold(desk: Desk, backup: str, reason: str, repository: str | None) -> None:
-    """Hold a backup: pruning leaves it until it is released.
+    """Hold a backup: pruning leaves it until it is released. None of a dataset that is erasable can be held.
 
     \b
     Example:
@@ -246,6 +283,9 @@ def _holding(desk: Desk, backup: str, repository: str | None, reason: str | None
         raise MissingError(f"could not find backup {backup[:60]!r}: that is a dataset", hint="atp backup list")
     verb, name = "hold" if reason else "release", repository or desk.declared(dataset).repository
     with desk.acting() as doing, closing(desk.open(name)) as opened:
+        if reason:
+            listed = list_backups(opened, dataset=dataset)
+            check_may_hold(desk.declared(dataset), listed, backup=found)
         data = {"backup": found, "repository": name, "why": reason or ""}
         with doing.recorded("backup", verb, resource=dataset, data=data) as record:
             record.intend(verb)
@@ -297,12 +337,13 @@ def _made_document(made: Made, declared: Declared, first: Repository) -> dict[st
         "backup": made.backup,
         "repository": declared.repository,
         "copies_in": declared.copies_in,
-        "lock": first.lock,
+        "lock": "none" if declared.is_erasable else first.lock,
         "entries": made.entries,
         "total_bytes": made.total_bytes,
         "stored_bytes": made.manifest.stored_bytes,
         "consistent_at": made.manifest.consistent_at,
         "keep_until": made.manifest.keep_until,
+        "gone_by": made.manifest.gone_by or None,
         "manifest_sha256": made.manifest_sha256,
         "warnings": made.warnings,
     }
@@ -318,11 +359,17 @@ def _made_text(made: Made, declared: Declared, first: Repository) -> str:
             ("holds", f"{made.entries:,} entries, {size(made.total_bytes)}"),
             ("stored", f"{size(made.manifest.stored_bytes)} in {where}"),
             ("reaches to", day(made.manifest.consistent_at)),
-            ("kept until", day(made.manifest.keep_until) or "nobody said how long"),
-            ("lock", PROMISES[first.lock]),
+            ("kept until", _kept_until(made.manifest.keep_until, made.manifest) or "nobody said how long"),
+            ("lock", "none, as it must be" if declared.is_erasable else PROMISES[first.lock]),
             ("manifest", f"sha256 {made.manifest_sha256}"),
         ]
     )
+
+
+def _kept_until(locked_until: datetime | None, manifest: Manifest | None) -> str:
+    """Until when it is locked, and when it is gone where that is said."""
+    gone = f"gone by {day(manifest.gone_by)}" if manifest and isinstance(manifest.gone_by, datetime) else ""
+    return ", ".join(filter(None, (day(locked_until), gone)))
 
 
 def _reaches_to(one: Listed) -> datetime | None:
@@ -337,6 +384,7 @@ def _listed_document(dataset: str, one: Listed) -> dict[str, object]:
         "consistent_at": _reaches_to(one),
         "stored_bytes": one.manifest.stored_bytes if one.manifest else None,
         "keep_until": one.keep_until,
+        "gone_by": (one.manifest.gone_by or None) if one.manifest else None,
         "manifest_sha256": one.manifest_sha256,
         "recipients": one.manifest.recipients if one.manifest else [],
         "how_to_restore": one.manifest.how_to_restore if one.manifest else None,
@@ -350,4 +398,11 @@ def _listed_document(dataset: str, one: Listed) -> dict[str, object]:
 def _listed_row(dataset: str, one: Listed) -> tuple[str, ...]:
     state = [*one.faults, *one.hidden, *(["held"] if one.is_held else [])] or ["good"]
     stored = size(one.manifest.stored_bytes) if one.manifest else ""
-    return dataset, one.backup, day(_reaches_to(one)), stored, day(one.keep_until), "; ".join(state)
+    return (
+        dataset,
+        one.backup,
+        day(_reaches_to(one)),
+        stored,
+        _kept_until(one.keep_until, one.manifest),
+        "; ".join(state),
+    )

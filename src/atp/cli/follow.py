@@ -14,6 +14,7 @@ from atp.cli.acting import Acting
 from atp.cli.output import safe
 from atp.cli.vault import Desk, at_desk, day, tell
 from atp.errors import InvalidError, MissingError
+from atp.ops.backups.act.erasing import check_lets_go
 from atp.ops.backups.act.kinds.choose import follower_of
 from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.act.listing import find_backup
@@ -54,12 +55,13 @@ def command(desk: Desk, dataset: str, within: str | None) -> None:
     with desk.acting() as doing, ExitStack() as stack:
         names = dict.fromkeys((declared.repository, *declared.copies_in))
         repositories = {name: stack.enter_context(closing(desk.open(name))) for name in names}
+        check_lets_go(declared, repositories)
         teller = _Teller(desk, doing, declared, repositories, pace=limit)
         shipping = Shipping(
             dataset=dataset,
             repositories=repositories,
             recipients=declared.recipients,
-            retention=declared.retention,
+            retention=declared.locked_for,
             room=follow_room(dataset, declared.source_words),
             clock=doing.clock,
             within=limit,

@@ -19,13 +19,16 @@ from atp.cli.progress import Progress
 from atp.cli.server import find_key, json_option, key_file_option, url_option
 from atp.client import Client
 from atp.errors import ForbiddenError, InvalidError, MissingError
+from atp.ops.backups.act.erasing import observe_listing
+from atp.ops.backups.act.listing import list_backups
 from atp.ops.backups.act.step import Step
 from atp.ops.backups.declare import Declared, declared_backup
-from atp.ops.backups.evidence import event_of
+from atp.ops.backups.evidence import backup_listed, event_of
 from atp.ops.backups.format.seal import Identity, parse_identities
 from atp.ops.declaration.durations import parse_instant
 from atp.ops.declaration.kinds import Reference
 from atp.ops.estate.declare.values import Estate, Source
+from atp.ops.estate.evidence.proofs import BACKUP_LISTED
 from atp.ports.repository import PROMISES, Repository
 
 IDENTITY_BYTES_MAX = 64 * 1024
@@ -116,6 +119,16 @@ def tell(doing: Acting, action: str, data: dict[str, object], *, dataset: str) -
     event_id = f"{action}.{doing.clock.random_bytes(_EVENT_BYTES).hex()}"
     event = event_of(action, data, dataset=dataset, by=doing.by, at=doing.clock.now(), event_id=event_id)
     doing.sink.write(event, expect={}, is_outcome=True)
+
+
+def tell_listing(doing: Acting, declared: Declared, opened: Repository, *, repository: str) -> None:
+    """Write down what a repository holds of a dataset, where that has to be gone in time. Costs some listings."""
+    if declared.gone_after is None:
+        return
+    listed, now = list_backups(opened, dataset=declared.dataset), doing.clock.now()
+    found = observe_listing(opened, listed, dataset=declared.dataset, now=now)
+    data = backup_listed(found, repository=repository, gone_after=declared.gone_after, now=now)
+    tell(doing, BACKUP_LISTED, data, dataset=declared.dataset)
 
 
 def answer_plan(output: Output, steps: Sequence[Step]) -> int:

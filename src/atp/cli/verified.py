@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from atp.cli.acting import Acting
 from atp.cli.output import safe
 from atp.cli.recorded import recorded_manifest
-from atp.cli.vault import Desk, counting, size, tell
+from atp.cli.vault import Desk, counting, size, tell, tell_listing
 from atp.ops.backups.act import pruning
 from atp.ops.backups.act.isolation import isolation_warnings
 from atp.ops.backups.act.listing import Listed, choose, last_good, list_backups, newest
@@ -55,15 +55,17 @@ def verified_copies(desk: Desk, dataset: str, backup: str | None, *, only: str |
 
 def _verify(desk: Desk, doing: Acting, opened: Repository, copy: Copy, listed: Sequence[Listed], asked: Asked) -> Copy:
     backup, dataset, repository = copy.verified.backup, copy.dataset, copy.repository
+    declared = desk.declared(dataset)
     data = {"backup": backup, "repository": repository}
     with doing.recorded("backup", "verify", resource=dataset, data=data) as record:
         record.intend("read")
         one = _read(opened, backup, listed, asked)
-        one.is_immutable = not _challenged(opened, one)
+        if not declared.is_erasable:  # else nothing may lock it
+            one.is_immutable = not _challenged(opened, one)
         shared = isolation_warnings(
             desk.estate.datasets[dataset], desk.estate.repositories[repository], name=repository
         )
-        one.is_isolated = one.is_immutable and not shared
+        one.is_isolated = one.is_immutable is not False and not shared
         one.warnings += shared
         record.outcome("read", {"faults": len(one.faults)})
         good = last_good(listed)
@@ -71,10 +73,10 @@ def _verify(desk: Desk, doing: Acting, opened: Repository, copy: Copy, listed: S
         if one.faults and good is not None and is_other:
             one.warnings.append(f"an older one has all its parts (hint: atp backup verify {good.backup})")
         if not one.faults or is_other:
-            retention = desk.declared(dataset).retention
-            longer = pruning.extensions(listed, retention=retention, now=doing.clock.now())
+            longer = pruning.extensions(listed, retention=declared.locked_for, now=doing.clock.now())
             pruning.prune(opened, listed, longer, dataset=dataset, record=record)
     tell(doing, BACKUP_VERIFIED, backup_verified(one, repository=repository), dataset=dataset)
+    tell_listing(doing, declared, opened, repository=repository)
     return Copy(dataset, repository, one)
 
 

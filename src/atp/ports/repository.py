@@ -70,6 +70,9 @@ class Repository(Protocol):
     def delete(self, name: str) -> None:
         """Remove it and whatever stands over it; none is no error. ForbiddenError before its day: nothing is gone."""
 
+    def locks_unasked(self) -> str:
+        """How the place locks every new object though nobody asks for it, in words; empty when it does not."""
+
     def unfinished(self, prefix: str) -> Iterator[str]:
         """Names below `prefix` that somebody began to store, and has not finished or never will."""
 

@@ -68,6 +68,9 @@ class Failing:
     def forget(self, name: str) -> None:
         self.inner.forget(name)
 
+    def locks_unasked(self) -> str:
+        return self.inner.locks_unasked()
+
     def challenge(self) -> list[str]:
         return self.inner.challenge()
 

@@ -29,6 +29,7 @@ ALICE = Person("alice", is_bound=True)
 PRIVATE, RECIPIENT = draw_identity()
 IDENTITIES = parse_identities(PRIVATE)
 RETENTION = timedelta(days=30)
+EVERY = timedelta(days=1)
 
 
 def nothing(_: int) -> None:
@@ -47,6 +48,7 @@ class World:
     sink: ListSink = field(default_factory=ListSink)
     copies: Mapping[str, Repository] = field(default_factory=dict)
     retention: timedelta | None = RETENTION
+    is_erasable: bool = False
     private: str = field(init=False)
     recipient: str = field(init=False)
 
@@ -61,7 +63,15 @@ class World:
     @property
     def declared(self) -> Declared:
         return Declared(
-            "letters", self.kind, self.source, "vault", tuple(self.copies), (self.recipient,), self.retention
+            "letters",
+            self.kind,
+            self.source,
+            "vault",
+            tuple(self.copies),
+            (self.recipient,),
+            self.retention,
+            is_erasable=self.is_erasable,
+            every=EVERY,
         )
 
     def record(self, verb: str) -> Record:

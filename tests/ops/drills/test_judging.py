@@ -25,6 +25,15 @@ def beats(*minutes_before: float) -> list[Beat]:
     return [Beat(f"{at:%H%M%S}", at, at + timedelta(seconds=1)) for at in made]
 
 
+def test_copies_of_erasable_keys_are_no_refuge_from_ransomware_whatever_their_repository_locks() -> None:
+    key = ("age1public", RECIPIENT)
+    other = declared_drill(read(key), "data").repositories["vault"]
+    keys = declared_drill(read(key, ("kind: sqlite", "kind: sqlite\n    erasable: true")), "data").repositories["vault"]
+    assert (withheld("ransomware", other), other.lock) == ("", "compliance")
+    assert "it is not locked" in withheld("ransomware", keys)
+    assert [withheld(scenario, keys) for scenario in ("deletion", "host-loss", "region-loss")] == ["", "", ""]
+
+
 def test_the_plan_says_what_will_be_done(world: World) -> None:
     steps = plan(world.declared, "deletion", is_fenced=True)
     assert [step.name for step in steps] == [

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from atp.ops.estate.evidence.proofs import BACKUP_DONE, BACKUP_VERIFIED, DRILL_DONE, Evidence, Fact, fold
+from atp.ops.estate.evidence.proofs import BACKUP_DONE, BACKUP_LISTED, BACKUP_VERIFIED, DRILL_DONE, Evidence, Fact, fold
 from tests.ops.estate.estates import NOW
 
 HOUR = timedelta(hours=1)
@@ -21,6 +21,11 @@ def backup(ago: timedelta = HOUR / 2, **data: Any) -> Fact:
 def verified(ago: timedelta = 24 * HOUR, **data: Any) -> Fact:
     given = {"verdict": "pass", "backup": "b-1", "repository": "vault"}
     return fact(BACKUP_VERIFIED, ago=ago, **(given | {"read_back": True, "isolated": True, "immutable": True} | data))
+
+
+def listed(ago: timedelta = HOUR / 4, **data: Any) -> Fact:
+    given = {"verdict": "pass", "repository": "vault", "copies": 3, "oldest_at": "2026-11-23T10:00:00Z"}
+    return fact(BACKUP_LISTED, ago=ago, **(given | data))
 
 
 def drilled(ago: timedelta = 240 * HOUR, **data: Any) -> Fact:

@@ -8,7 +8,7 @@ from atp.ops.estate.evidence.dossier import Dossier, dossier
 from atp.ops.estate.evidence.proofs import Evidence, fold
 from atp.ops.estate.evidence.review import review
 from tests.ops.estate.estates import EXAMPLE, NOW, read
-from tests.ops.estate.proving import HOUR, ROTATION, backup, drilled, verified
+from tests.ops.estate.proving import HOUR, ROTATION, backup, drilled, listed, verified
 
 SHIPPED = parse_estate(EXAMPLE, file="example.yaml")
 HOSTILE = '<script>alert("x")</script> | `*_#[a](b)\x1b[31m\u202e'
@@ -48,6 +48,16 @@ def test_the_last_proofs_and_all_drills_stand_in_it() -> None:
     assert drills is not None
     assert [row[2:4] for row in drills.rows] == [("deletion", "fail"), ("deletion", "pass"), ("corruption", "pass")]
     assert drills.rows[0][-1] == "rows"
+
+
+def test_of_erasable_keys_it_says_that_copies_go_and_that_a_missing_lock_is_right() -> None:
+    estate = read(("kind: sqlite", "kind: sqlite\n    erasable: true"))
+    later = fold([listed(), listed(HOUR / 8, repository="cellar", locked_until="2026-12-24T00:00:00Z")], now=NOW)
+    for evidence, told in ((later, "vault: no, as it must be, cellar: locked"), (Evidence(), "–")):
+        sections = {section.title: section.table for section in made(estate, evidence).sections}
+        inventory, proofs = sections["Datasets and objectives"], sections["Last proofs"]
+        assert inventory is not None and "30d, then gone; never locked" in inventory.rows[0]
+        assert proofs is not None and proofs.rows[0][4] == told
 
 
 def test_what_others_wrote_does_nothing() -> None:

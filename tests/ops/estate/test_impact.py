@@ -86,7 +86,7 @@ def test_the_example_says_what_is_cut_and_what_is_at_stake() -> None:
 
 def test_datasets_fall_or_are_needed_to_come_back() -> None:
     roles = {one.dataset: one.role for one in impact(SHIPPED, "booking-api").objectives}
-    needed = ("bookings", "timetable", "audit-trail", "payment-vouchers")
+    needed = ("bookings", "passenger-keys", "timetable", "audit-trail", "payment-vouchers")
     assert roles == dict.fromkeys(needed, "needed")
     (own,) = impact(SHIPPED, "bookings").objectives
     assert (own.role, own.rpo, own.rto) == ("falls", timedelta(minutes=15), timedelta(hours=2))

@@ -42,6 +42,34 @@ REFUSED = [
     ("rpo: 1h", "rpo: 1 hour", "datasets.data.rpo", 13, "no duration", "15min"),
     ("rpo: 1h", "rpo: 30min", "datasets.data.backup.schedule", 16, "cannot keep an RPO of 30min", "continuous"),
     ("retention: 30d", "retention: 1h", "datasets.data.retention", 15, "gone before", "longer than"),
+    ("kind: sqlite", "kind: sqlite\n    erasable: yes", "datasets.data.erasable", 11, "true or false", "never locked"),
+    (
+        "    retention: 30d\n",
+        "    erasable: true\n",
+        "datasets.data.erasable",
+        15,
+        "nothing says when its copies are gone",
+        "add retention: at most 30d",
+    ),
+    (
+        "retention: 30d\n",
+        "retention: 31d\n    erasable: true\n",
+        "datasets.data.retention",
+        15,
+        "outlive their destruction by 31d",
+        "at most 30d",
+    ),
+    ("kind: sqlite", "kind: trail\n    erasable: true", "datasets.data.erasable", 11, "never erased", "their own"),
+    (
+        "retention: 30d\n    backup: {repository: vault, schedule: 1h, recipients: [age1public]}\n"
+        "    drill: {place: /srv/drill, checks: [{rows: {table: t, at_least: 1}}], scenarios: [deletion, corruption]}",
+        "retention: 30d\n    erasable: true\n    backup: {repository: vault, schedule: 1h}\n"
+        "    drill: {place: /srv/drill, checks: [{rows: {table: t, at_least: 1}}], scenarios: [ransomware]}",
+        "datasets.data.drill.scenarios",
+        18,
+        "leaves no copy",
+        "leave ransomware out",
+    ),
     ("schedule: 1h", "schedule: hourly", "datasets.data.backup.schedule", 16, "no duration", "15min"),
     (
         "repository: vault",
@@ -127,6 +155,29 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file() -> None:
     ]
     with pytest.raises(DeclaredError, match=r"could not use the estate file .*: 4 places are wrong"):
         parse_estate(data, file="estate.yaml")
+
+
+def test_all_that_keeps_a_dataset_from_being_erasable_is_told_at_once() -> None:
+    data = small(
+        ("kind: sqlite", "kind: trail\n    erasable: true"),
+        ("retention: 30d", "retention: 90d"),
+        ("{rows: {table: t, at_least: 1}}", "verify: true"),
+        ("[deletion, corruption]", "[ransomware]"),
+    )
+    assert [(fault.field, fault.line) for fault in faults(data)] == [
+        ("datasets.data.erasable", 11),
+        ("datasets.data.retention", 16),
+        ("datasets.data.drill.scenarios", 18),
+    ]
+
+
+def test_thirty_days_are_not_too_long_for_any_kind_but_a_trail() -> None:
+    for kind in ("sqlite", "postgresql"):
+        source = ("{place: /var/lib/data.db}", "{env: DATA}")
+        assert faults(small(("kind: sqlite", f"kind: {kind}\n    erasable: true"), source)) == []
+    for kind in ("files", "configuration"):
+        check = ("rows: {table: t, at_least: 1}", "digests: true")
+        assert faults(small(("kind: sqlite", f"kind: {kind}\n    erasable: true"), check)) == []
 
 
 def test_only_so_many_faults_are_listed() -> None:

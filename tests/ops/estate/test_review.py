@@ -9,7 +9,7 @@ from atp.ops.estate.evidence.finding import PROVEN_BY_EVIDENCE, Finding, score_o
 from atp.ops.estate.evidence.proofs import UNKNOWN, Fact
 from atp.ops.estate.evidence.review import Review, review
 from tests.ops.estate.estates import EXAMPLE, NOW, SMALL, read
-from tests.ops.estate.proving import HOUR, ROTATION, backup, drilled, evidence, fact, verified
+from tests.ops.estate.proving import HOUR, ROTATION, backup, drilled, evidence, fact, listed, verified
 
 DAY = timedelta(days=1)
 # A second repository, so that three copies lie on two kinds of media.
@@ -130,6 +130,50 @@ def test_nobody_is_told_to_run_a_drill_that_is_not_declared() -> None:
     moves = [one.next_move for one in judge((drill, "")).findings]
     assert "edit estate.yaml: datasets.data.drill: {place: ..., checks: [...]}" in moves
     assert not any("atp drill run" in move for move in moves)
+
+
+ERASABLE = ("kind: sqlite", "kind: sqlite\n    erasable: true")
+LISTED = [listed(), listed(repository="cellar")]
+UNLOCKED = [*GOOD[:2], verified(immutable=None), *ROTATION, *LISTED]
+# (facts, check, colour, words, next move) of keys whose destruction erases data
+ERASURE: list[tuple[list[Fact], str, str, str, str]] = [
+    (UNLOCKED, "unlocked", "green", "no copy is locked, as it must be", ""),
+    (GOOD, "unlocked", "grey", "copies in cellar, vault are locked is unknown", "atp backup prune data"),
+    ([*GOOD, LISTED[0]], "unlocked", "grey", "copies in cellar are locked is unknown", "atp backup prune data"),
+    ([*UNLOCKED, listed(locked_until="2026-12-24T00:00:00Z")], "unlocked", "red", "until 2026-12-24", "locks nothing"),
+    ([*UNLOCKED, listed(locked_until="2026-11-26T10:00:00Z")], "unlocked", "green", "as it must be", ""),
+    ([*UNLOCKED, listed(repository="attic", locked_until="2027-01-01T00:00:00Z")], "unlocked", "red", "attic", "prune"),
+    (UNLOCKED, "gone", "green", "the oldest copy is 3d old, each is gone after 30d", ""),
+    (GOOD, "gone", "grey", "how old copies in cellar, vault are is unknown", "atp backup prune data"),
+    ([*UNLOCKED, listed(oldest_at="2026-10-27T10:00:00Z")], "gone", "green", "30d old", ""),
+    ([*UNLOCKED, listed(oldest_at="2026-10-27T09:59:59Z")], "gone", "red", "in vault is 30d", "atp backup prune data"),
+    ([*UNLOCKED, listed(repository="attic", oldest_at="2026-10-17T00:00:00Z")], "gone", "red", "attic", "attic back"),
+    ([listed(ago=40 * DAY, oldest_at="2026-10-17T00:00:00Z"), *GOOD], "gone", "red", "in vault", "backup prune"),
+    ([*GOOD, listed(oldest_at=None), listed(repository="cellar", oldest_at=None)], "gone", "green", "no copy", ""),
+    (UNLOCKED, "isolated", "green", "shares no ground with it; without a lock", ""),
+    (UNLOCKED, "3-2-1-1-0", "green", "3-2-1-0-0 of 3-2-1-0-0", ""),
+]
+
+
+@pytest.mark.parametrize(("facts", "check", "colour", "words", "move"), ERASURE)
+def test_copies_of_erasable_keys_are_unlocked_and_gone_in_time(
+    facts: list[Fact], check: str, colour: str, words: str, move: str
+) -> None:
+    finding = answer(judge(ERASABLE, facts=facts), check)
+    assert finding.colour == colour, finding
+    assert words in finding.sentence and move in finding.next_move, finding
+    assert bool(finding.next_move) == (colour != "green")
+
+
+def test_a_missing_lock_costs_erasable_keys_nothing_and_the_arithmetic_is_exact() -> None:
+    bare = ("lock: compliance", "lock: none"), ("lock: local}", "lock: none}")
+    found = judge(ERASABLE, *bare, facts=UNLOCKED)
+    assert found.datasets["data"] == "green"
+    assert not {one.check for one in found.findings} & {"lock", "immutable"}
+    other = judge(*bare, facts=GOOD)
+    assert found.proven.total == other.proven.total + 2, "unlocked and gone; lock is declared, not proven"
+    assert found.score.points == sum({"green": 2, "amber": 1}.get(one.colour, 0) for one in found.findings)
+    assert other.datasets["data"] == "red"
 
 
 # (what is changed in the file, subject, check, colour, words of the sentence)

@@ -11,7 +11,7 @@ from atp.ops.estate.evidence.due import due_of
 from atp.ops.estate.evidence.proofs import Fact
 from atp.ops.estate.evidence.standing import COLOURS, Standing, standing_of
 from tests.ops.estate.estates import NOW, read
-from tests.ops.estate.proving import HOUR, ROTATION, backup, drilled, evidence, verified
+from tests.ops.estate.proving import HOUR, ROTATION, backup, drilled, evidence, listed, verified
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -96,6 +96,22 @@ def test_what_the_file_leaves_out_keeps_it_from_green(changes: list[tuple[str, s
     found = stand(*changes, facts=GOOD)
     assert found.colour == colour
     assert words in found.reasons[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("fact", "colour", "words"),
+    [
+        (listed(), "green", ""),
+        (listed(locked_until="2026-12-24T00:00:00Z"), "red", "locked until 2026-12-24"),
+        (listed(oldest_at="2026-10-17T00:00:00Z"), "red", "has to be gone after 30d"),
+        (verified(), "amber", "is unknown: nothing is recorded"),
+    ],
+)
+def test_a_copy_that_keeps_what_has_to_be_erased_is_red(fact: Fact, colour: str, words: str) -> None:
+    erasable = ("kind: sqlite", "kind: sqlite\n    erasable: true"), ("lock: compliance", "lock: none")
+    found = stand(*erasable, facts=[*GOOD, fact])
+    assert found.colour == colour, found.reasons
+    assert not found.reasons or words in found.reasons[0].sentence
 
 
 def test_a_key_beside_the_data_keeps_it_from_green() -> None:

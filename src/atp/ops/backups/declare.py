@@ -24,7 +24,8 @@ class Declared:
     """One dataset: where it is, whom its copies are encrypted to, where they go first and then, how long each is kept.
 
     `source` is its path, None when it is reached by an `address`. `retention` None: nobody said so; copies are neither
-    locked nor removed. `is_continuous`: what changes between copies is shipped too.
+    locked nor removed. `is_continuous`: what changes between copies is shipped too. `is_erasable`: it holds keys whose
+    destruction erases data; a copy is gone after the retention, and never locked. `every`: from one copy to the next.
     """
 
     dataset: str
@@ -36,6 +37,18 @@ class Declared:
     retention: timedelta | None
     address: Source | None = None
     is_continuous: bool = False
+    is_erasable: bool = False
+    every: timedelta = timedelta()
+
+    @property
+    def locked_for(self) -> timedelta | None:
+        """How long each copy is locked; None: it is not."""
+        return None if self.is_erasable else self.retention
+
+    @property
+    def gone_after(self) -> timedelta | None:
+        """After how long each copy has to be gone, the last one too; None: it need not."""
+        return self.retention if self.is_erasable else None
 
     @property
     def path(self) -> Path:
@@ -76,4 +89,6 @@ def declared_backup(estate: Estate, dataset: str) -> Declared:
         retention=found.retention,
         address=None if is_path else found.source,
         is_continuous=found.backup.continuous,
+        is_erasable=found.erasable,
+        every=found.backup.schedule,
     )

@@ -1,17 +1,18 @@
-"""What the acts leave in the operators' trail for the estate's review: `backup.done` and `backup.verified`.
+"""What the acts leave in the operators' trail for the estate's review: `backup.done`, `backup.verified`, and of
+what is erasable `backup.listed`.
 
 Their fields are those that `atp.ops.estate.evidence.proofs` documents, and some more that a person asks for.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from atp.log.event import Actor, Event, Resource, format_instant
 from atp.ops.backups.format.manifest import Manifest
-from atp.ops.estate.evidence.proofs import BACKUP_DONE, BACKUP_VERIFIED
+from atp.ops.estate.evidence.proofs import BACKUP_DONE, BACKUP_LISTED, BACKUP_VERIFIED
 from atp.ops.record.act import Person
 from atp.ops.secrecy import without_secrets
 
@@ -44,6 +45,16 @@ class Verified:
     is_read_back: bool = False
     is_immutable: bool | None = None
     is_isolated: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a repository holds of an erasable dataset: how many copies, when the oldest was begun, finished or not, and
+    until when one of them is locked; None: none is."""
+
+    copies: int
+    oldest_at: datetime | None
+    locked_until: datetime | None
 
 
 def backup_done(made: Made, *, repository: str, error: str = "") -> dict[str, Any]:
@@ -95,9 +106,21 @@ def backup_verified(found: Verified, *, repository: str) -> dict[str, Any]:
     return data | {name: answer for name, answer in tried.items() if answer is not None}
 
 
+def backup_listed(found: Listing, *, repository: str, gone_after: timedelta, now: datetime) -> dict[str, Any]:
+    """`data` of `backup.listed`: `fail` when a copy is locked, or should be gone."""
+    is_late = found.oldest_at is not None and found.oldest_at + gone_after < now
+    instants = {"oldest_at": found.oldest_at, "locked_until": found.locked_until}
+    return {
+        "verdict": "fail" if is_late or found.locked_until else "pass",
+        "repository": repository,
+        "copies": found.copies,
+        **{name: at.isoformat() for name, at in instants.items() if at is not None},
+    }
+
+
 def event_of(action: str, data: dict[str, Any], *, dataset: str, by: Person, at: datetime, event_id: str) -> Event:
     """The event that is written down."""
-    assert action in (BACKUP_DONE, BACKUP_VERIFIED)
+    assert action in (BACKUP_DONE, BACKUP_LISTED, BACKUP_VERIFIED)
     return Event(
         actor=Actor(by.id, type="person" if by.is_bound else "os-user"),
         action=action,

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from atp.errors import ForbiddenError, InvalidError
 from atp.ops.backups.act.step import Step
+from atp.ops.backups.declare import Declared as Backup
 from atp.ops.backups.declare import declared_backup
 from atp.ops.backups.format.manifest import Kind
 from atp.ops.estate.declare.hours import is_open
@@ -70,10 +73,18 @@ def declared_drill(estate: Estate, dataset: str) -> Declared:
         rpo=found.rpo,
         rto=found.rto,
         heartbeat=found.drill.heartbeat,
-        repositories={name: estate.repositories[name] for name in (backup.repository, *backup.copies_in)},
+        repositories=_repositories(estate, backup),
         recipients=backup.recipients,
         address=backup.address,
     )
+
+
+def _repositories(estate: Estate, backup: Backup) -> dict[str, Repository]:
+    """By name; for copies that are never locked, whatever it promises others, a repository locks nothing."""
+    found = {name: estate.repositories[name] for name in (backup.repository, *backup.copies_in)}
+    if backup.is_erasable:
+        return {name: replace(one, lock="none") for name, one in found.items()}
+    return found
 
 
 def check_hours(estate: Estate, now: datetime, *, dataset: str, is_forced: bool) -> None:

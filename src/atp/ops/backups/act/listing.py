@@ -44,6 +44,16 @@ def list_backups(repository: Repository, *, dataset: str) -> list[Listed]:
     ]
 
 
+def unfinished_backups(repository: Repository, *, dataset: str) -> set[str]:
+    """The ids of what was begun there and has no manifest: it is no backup. Costs a listing."""
+    prefix = f"{dataset}/"
+    stored = [kept.name.removeprefix(prefix) for kept in repository.objects(prefix)]
+    begun = [name.removeprefix(prefix) for name in repository.unfinished(prefix)]
+    finished = {name.partition("/")[0] for name in stored if name.partition("/")[2] == MANIFEST}
+    backups = {name.partition("/")[0] for name in (*stored, *begun)}
+    return {backup for backup in backups - finished if _is_id(backup)}
+
+
 def find_backup(
     repository: Repository, *, dataset: str, backup: str | None = None, at: datetime | None = None
 ) -> Listed:

@@ -12,11 +12,16 @@ from datetime import datetime
 from importlib.metadata import version
 from itertools import chain
 
+from msgspec import UNSET, UnsetType
+
 from atp import __version__
-from atp.errors import AtpError
+from atp.errors import AtpError, ForbiddenError
 from atp.limits import BACKUP_ORPHAN_SECONDS, BACKUP_PART_BYTES_MAX
+from atp.ops.backups.act.erasing import check_lets_go
 from atp.ops.backups.act.kinds.shape import Capture
+from atp.ops.backups.act.listing import unfinished_backups
 from atp.ops.backups.act.parts import Parts, check_parts, read_parts, remove_backup, store_manifest
+from atp.ops.backups.act.pruning import expired, remove
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.act.workplace import Workplace, writing
 from atp.ops.backups.declare import Declared
@@ -25,7 +30,6 @@ from atp.ops.backups.format.contents import FORMAT as CONTENTS_FORMAT
 from atp.ops.backups.format.contents import Head, Tail, encode_line
 from atp.ops.backups.format.manifest import (
     FORMAT,
-    MANIFEST,
     Manifest,
     Part,
     backup_prefix,
@@ -36,6 +40,7 @@ from atp.ops.backups.format.manifest import (
 )
 from atp.ops.backups.format.seal import ZSTD_VERSION, parse_recipients, seal
 from atp.ops.backups.format.stream import chunks_of
+from atp.ops.estate.evidence.due import grace_of
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository, whole_second
 
@@ -56,12 +61,7 @@ def new_backup_id(clock: Clock) -> str:
 
 def observe(repository: Repository, *, dataset: str, dead: str | None, now: datetime) -> Observed:
     """What runs left behind: the one that died on this machine, and others when they are older than two days."""
-    prefix = f"{dataset}/"
-    stored = [kept.name.removeprefix(prefix) for kept in repository.objects(prefix)]
-    begun = [name.removeprefix(prefix) for name in repository.unfinished(prefix)]
-    backups = {name.partition("/")[0] for name in (*stored, *begun)}
-    finished = {name.partition("/")[0] for name in stored if name.partition("/")[2] == MANIFEST}
-    unfinished = backups - finished
+    unfinished = unfinished_backups(repository, dataset=dataset)
     return Observed(tuple(sorted(backup for backup in unfinished if backup == dead or _is_old(backup, now))))
 
 
@@ -72,10 +72,13 @@ def plan(declared: Declared, observed: Observed, capture: Capture) -> list[Step]
         steps.append(Step("sweep", f"remove what was left of {', '.join(observed.unfinished)}"))
     steps += capture.steps
     steps.append(Step("store", f"compress, encrypt to {len(declared.recipients)} recipients, store"))
-    if declared.retention is not None:
-        steps.append(Step("lock", f"keep every part until {declared.retention.days} days after its end"))
+    if declared.locked_for is not None:
+        steps.append(Step("lock", f"keep every part until {declared.locked_for.days} days after its end"))
     steps.append(Step("publish", "store the manifest: from now on it is a backup"))
-    return [*steps, *(Step(f"copy to {name}", f"copy it to {name}, digests compared") for name in declared.copies_in)]
+    steps += [Step(f"copy to {name}", f"copy it to {name}, digests compared") for name in declared.copies_in]
+    if declared.is_erasable:
+        steps.append(Step("expire", "remove every copy whose time is over before the next one is made"))
+    return steps
 
 
 @dataclass(slots=True)
@@ -97,7 +100,9 @@ class Run:
     _keep_until: datetime | None = None
 
     def carry_out(self, steps: Sequence[Step], *, record: Record) -> Made:
-        """Do the steps. When one fails, what was stored is removed again, as far as it can be."""
+        """Do the steps. When one fails, what was stored is removed again, as far as it can be. ForbiddenError, before
+        anything is stored, when a repository would lock what may never be locked."""
+        check_lets_go(self.declared, self.repositories)
         doing: dict[str, Callable[[], Data | None]] = {
             "sweep": self._sweep,
             **self.capture.doing,
@@ -105,6 +110,7 @@ class Run:
             "lock": self._lock,
             "publish": self._publish,
             **{f"copy to {name}": self._copy_to(name) for name in self.declared.copies_in},
+            "expire": self._expire,
         }
         self.place.begin(self.made.backup)
         try:
@@ -156,8 +162,8 @@ class Run:
         )
 
     def _lock(self) -> Data:
-        assert self.declared.retention is not None
-        self._keep_until = whole_second(self.clock.now() + self.declared.retention)
+        assert self.declared.locked_for is not None
+        self._keep_until = whole_second(self.clock.now() + self.declared.locked_for)
         for part in (*self._contents, *self._data):
             self._repository.extend(self._prefix + part.name, self._keep_until)
         return {"keep_until": self._keep_until.isoformat(), "lock": self._repository.lock}
@@ -184,8 +190,13 @@ class Run:
             tools=tools(),
             how_to_restore=how_to_restore(self.declared.kind),
             keep_until=self._keep_until,
+            gone_by=self._gone_by(),
             cluster=self.capture.cluster,
         )
+
+    def _gone_by(self) -> datetime | UnsetType:
+        after = self.declared.gone_after
+        return UNSET if after is None else begun_at(self.made.backup) + after
 
     def _copy_to(self, name: str) -> Callable[[], Data]:
         def copy() -> Data:
@@ -193,9 +204,23 @@ class Run:
             target = self.repositories[name]
             replicate(self.made.manifest, self._repository, target, moved=self.moved)
             self.copied_to.append(name)
-            return {"repository": name, "lock": target.lock}
+            return {"repository": name, "lock": "none" if self.declared.is_erasable else target.lock}
 
         return copy
+
+    def _expire(self) -> Data:
+        """Runs follow each other by the schedule, so what is over before the next one goes with this one."""
+        by, removed = self.clock.now() + self.declared.every + grace_of(self.declared.every), list[str]()
+        for name, repository in self.repositories.items():
+            for one in expired(repository, self.declared, now=by):
+                if one.backup == self.made.backup:
+                    continue
+                try:
+                    remove(repository, one, dataset=self.declared.dataset)
+                    removed.append(f"{one.backup} in {name}")
+                except ForbiddenError as error:  # it was locked before the dataset was erasable
+                    self.made.warnings.append(f"{one.backup} stays in {name}, and has to be gone: {error}")
+        return {"removed": removed}
 
 
 def replicate(manifest: Manifest, source: Repository, target: Repository, *, moved: Callable[[int], object]) -> None:

@@ -120,6 +120,9 @@ class Restore:
             carry_out(steps, doing, record=record)
             remove_tree(self._aside)
         self.restored.told += self.arrival.told
+        if self.manifest.gone_by:
+            since = f"{self.arrival.reaches_to:%Y-%m-%d %H:%M:%SZ}"
+            self.restored.told.append(f"destroy again every key that was destroyed since {since}: it came back")
         return self.restored
 
     @property

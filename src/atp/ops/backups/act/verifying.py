@@ -63,7 +63,12 @@ def diagnosed(repository: Source, manifest: Manifest, error: AtpError) -> AtpErr
 
 
 def _check_days(repository: Repository, manifest: Manifest, found: Verified) -> None:
-    """Each part is kept at least as long as the manifest says."""
+    """Each part is kept at least as long as the manifest says; not at all, when it has to be gone by a day."""
+    for part in manifest.parts() if manifest.gone_by else ():
+        if (kept := repository.keep_until(manifest.prefix + part.name)) is not None:
+            found.faults.append(
+                f"its part {part.name} is locked until {kept}, and has to be gone by {manifest.gone_by}"
+            )
     for part in manifest.parts() if manifest.keep_until else ():
         kept = repository.keep_until(manifest.prefix + part.name)
         if manifest.keep_until and (kept is None or kept < manifest.keep_until):

@@ -61,6 +61,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tools: dict[str, str]
     how_to_restore: str
     keep_until: Aware | None = None
+    gone_by: Aware | msgspec.UnsetType = msgspec.UNSET  # of keys whose destruction erases data: nothing keeps it longer
     cluster: Cluster | None = None
 
     @property

@@ -3,8 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
+from atp.limits import ERASABLE_RETENTION_DAYS_MAX
 from atp.ops.declaration.durations import format_duration
 from atp.ops.declaration.reading import Contradiction, Rules
 from atp.ops.estate.declare.values import (
@@ -102,6 +104,8 @@ def check_dataset(dataset: Dataset) -> Iterator[Contradiction]:
         yield from _beating(dataset, drill.heartbeat)
     for at, check in enumerate(drill.checks if drill else ()):
         yield from _fitting(check, at, dataset.kind)
+    if dataset.erasable:
+        yield from _erasable(dataset)
     yield from _repeated("environments", dataset.environments)
 
 
@@ -138,6 +142,25 @@ def _beating(dataset: Dataset, heartbeat: Heartbeat) -> Iterator[Contradiction]:
     if dataset.rpo is not None and heartbeat.every > dataset.rpo:
         rpo = format_duration(dataset.rpo)
         yield Contradiction("drill.heartbeat.every", f"that cannot measure an RPO of {rpo}", f"at most {rpo}")
+
+
+def _erasable(dataset: Dataset) -> Iterator[Contradiction]:
+    """What is erased by destroying a key is erased when the last copy of that key is gone, and not before."""
+    longest = timedelta(days=ERASABLE_RETENTION_DAYS_MAX)
+    at_most = f"at most {format_duration(longest)}"
+    if dataset.kind == "trail":
+        hint = "false; the keys that erase what it holds are a dataset of their own"
+        yield Contradiction("erasable", "a trail is never erased", hint)
+    if dataset.retention is None:
+        yield Contradiction("erasable", "nothing says when its copies are gone", f"add retention: {at_most}")
+    elif dataset.retention > longest:
+        kept = format_duration(dataset.retention)
+        yield Contradiction(
+            "retention", f"keys would outlive their destruction by {kept}", f"{at_most}: it is erasable"
+        )
+    if dataset.drill and "ransomware" in dataset.drill.scenarios:
+        reason = "it leaves no copy: those of what is erasable are not locked"
+        yield Contradiction("drill.scenarios", reason, "leave ransomware out")
 
 
 def _fitting(check: Check, at: int, kind: str) -> Iterator[Contradiction]:

@@ -128,6 +128,13 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     rpo: Annotated[Duration | None, Meta(description="The most data that may be lost, as time.")] = None
     rto: Annotated[Duration | None, Meta(description="The longest that a restore may take.")] = None
     retention: Annotated[Duration | None, Meta(description="How long each copy is kept.")] = None
+    erasable: Annotated[
+        bool,
+        Meta(
+            description="Holds keys whose destruction erases data: its copies are never locked, and all of them are"
+            " gone 30 days after they were made."
+        ),
+    ] = False
     backup: Annotated[Backup | None, Meta(description="How it is copied.")] = None
     drill: Annotated[Drill | None, Meta(description="How a restore is proven.")] = None
 

@@ -1,10 +1,14 @@
-"""What the copies of a dataset are worth: fresh, isolated, immutable, encrypted, read back, enough of them."""
+"""What the copies of a dataset are worth: fresh, isolated, immutable, encrypted, read back, enough of them.
+
+Copies of what is erasable have to be unlocked and gone in time instead of immutable.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from atp.ops.declaration.durations import about, format_duration
+from atp.limits import ERASABLE_RETENTION_DAYS_MAX
+from atp.ops.declaration.durations import about, format_duration, format_second
 from atp.ops.estate.declare.values import Backup, Dataset, Estate, Repository
 from atp.ops.estate.evidence.finding import Colour, Finding
 from atp.ops.estate.evidence.proofs import Proofs, Stored
@@ -79,7 +83,11 @@ def copy_findings(subject: Subject) -> Iterator[Finding]:
     yield subject.finding("green", "backup", f"it is copied to {backup.repository}")
     yield _freshness(subject)
     yield _isolation(subject)
-    yield _immutability(subject, backup)
+    if subject.dataset.erasable:
+        yield _unlocked(subject)
+        yield _gone(subject)
+    else:
+        yield _immutability(subject, backup)
     yield _encryption(subject, backup)
     yield _read_back(subject, backup)
     yield _rule_of_copies(subject, backup)
@@ -116,7 +124,10 @@ def _isolation(subject: Subject) -> Finding:
     answers = {name: subject.proofs.isolated[name] for name in isolated if name in subject.proofs.isolated}
     if any(answers.values()):
         proven = ", ".join(name for name, answer in answers.items() if answer)
-        return subject.finding("green", "isolated", f"the keys of production could not change {proven} when they tried")
+        told = f"the keys of production could not change {proven} when they tried"
+        if subject.dataset.erasable:
+            told = f"{proven} shares no ground with it; without a lock, whoever has its keys can remove copies"
+        return subject.finding("green", "isolated", told)
     if answers:
         told = f"the keys of production can change {', '.join(answers)}"
         return subject.finding("red", "isolated", told, "take that right from them, then " + verify)
@@ -142,6 +153,39 @@ def _immutability(subject: Subject, backup: Backup) -> Finding:
     if answers:
         return subject.finding("red", "immutable", f"removal from {', '.join(answers)} was tried, and done", verify)
     return subject.unknown("immutable", f"whether the lock of {', '.join(locked)} holds", verify)
+
+
+def _unlocked(subject: Subject) -> Finding:
+    """That a lock is missing is as it must be: until it ends, destroying a key would erase nothing."""
+    days = {name: one.locked_until for name, one in subject.proofs.listed.items()}
+    locked = {name: day for name, day in days.items() if day is not None and day > subject.now}
+    prune = f"atp backup prune {subject.name}"
+    if locked:
+        until = format_second(max(locked.values()))
+        told = (
+            f"copies in {', '.join(sorted(locked))} are locked until {until}: a key that is destroyed lives on in them"
+        )
+        move = "backup.repository: one that locks nothing by itself"
+        return subject.finding("red", "unlocked", told, f"{subject.edit(move)}, and then {prune}")
+    if missing := subject.repositories().keys() - days.keys():
+        return subject.unknown("unlocked", f"whether copies in {', '.join(sorted(missing))} are locked", prune)
+    return subject.finding("green", "unlocked", "no copy is locked, as it must be")
+
+
+def _gone(subject: Subject) -> Finding:
+    """Whether every copy went in time, as far as is known since somebody looked."""
+    longest = subject.dataset.retention or timedelta(days=ERASABLE_RETENTION_DAYS_MAX)
+    listed, prune = subject.proofs.listed, f"atp backup prune {subject.name}"
+    ages = {name: subject.now - one.oldest_at for name, one in listed.items() if one.oldest_at is not None}
+    if late := {name: age for name, age in ages.items() if age > longest}:
+        told = f"a copy in {', '.join(sorted(late))} is {about(max(late.values()))} old: each has to be gone after"
+        if unknown := sorted(late.keys() - subject.estate.repositories.keys()):
+            prune = f"edit estate.yaml: repositories: put {', '.join(unknown)} back, and then {prune}"
+        return subject.finding("red", "gone", f"{told} {format_duration(longest)}", prune)
+    if missing := subject.repositories().keys() - listed.keys():
+        return subject.unknown("gone", f"how old copies in {', '.join(sorted(missing))} are", prune)
+    oldest = f"the oldest copy is {about(max(ages.values()))} old" if ages else "there is no copy"
+    return subject.finding("green", "gone", f"{oldest}, each is gone after {format_duration(longest)}")
 
 
 def _encryption(subject: Subject, backup: Backup) -> Finding:
@@ -180,7 +224,9 @@ def _read_back(subject: Subject, backup: Backup) -> Finding:
 
 
 def _rule_of_copies(subject: Subject, backup: Backup) -> Finding:
-    """3-2-1-1-0: three copies, the living data among them, on two media, one elsewhere, one immutable, no errors."""
+    """3-2-1-1-0: three copies, the living data among them, on two media, one elsewhere, one immutable, no errors. Of
+    what is erasable none is immutable."""
+    wanted = WANTED | ({"immutable": 0} if subject.dataset.erasable else {})
     proofs, found, copies = subject.proofs, subject.repositories(), subject.copies()
     drill = proofs.drill
     if not copies or drill is None:
@@ -195,8 +241,9 @@ def _rule_of_copies(subject: Subject, backup: Backup) -> Finding:
         "immutable": sum(proofs.immutable.get(name, False) for name in held),
     }
     errors = 0 if drill.verdict == "pass" else max(1, len(drill.failed))
-    told = f"{'-'.join(map(str, counted.values()))}-{errors} of 3-2-1-1-0"
-    short = [name for name, wanted in WANTED.items() if counted[name] < wanted] + ["errors"] * (errors > 0)
+    counted["immutable"] *= not subject.dataset.erasable
+    told = f"{'-'.join(map(str, counted.values()))}-{errors} of {'-'.join(map(str, wanted.values()))}-0"
+    short = [name for name, least in wanted.items() if counted[name] < least] + ["errors"] * (errors > 0)
     if not short:
         return subject.finding("green", "3-2-1-1-0", told)
     return subject.finding("amber", "3-2-1-1-0", f"{told}: {', '.join(short)} fall short", _mend(subject, short))

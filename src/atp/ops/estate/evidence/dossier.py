@@ -89,14 +89,15 @@ def _datasets(estate: Estate, review: Review) -> Section:
 
 
 def _dataset(name: str, dataset: Dataset, colour: Colour) -> tuple[str, ...]:
-    lengths = (dataset.rpo, dataset.rto, dataset.retention)
+    kept = _length(dataset.retention) + (", then gone; never locked" if dataset.erasable else "")
     return (
         name,
         colour,
         dataset.purpose or _DASH,
         dataset.kind,
         dataset.classification,
-        *map(_length, lengths),
+        *map(_length, (dataset.rpo, dataset.rto)),
+        kept,
         dataset.owner or _DASH,
         _source(dataset),
     )
@@ -126,7 +127,7 @@ def _proof(dataset: Dataset, proofs: Proofs, now: datetime) -> tuple[str, ...]:
         _ago(newest.point_at if newest else None, now),
         _ago(proofs.read_back_at, now),
         _answers(proofs.isolated),
-        _answers(proofs.immutable),
+        _unlocked(proofs, now) if dataset.erasable else _answers(proofs.immutable),
         _key(proofs.drill),
         _ago(passed[-1] if passed else None, now),
     )
@@ -140,6 +141,13 @@ def _key(drill: Drilled | None) -> str:
 
 def _answers(answers: dict[str, bool]) -> str:
     return ", ".join(f"{name}: {'yes' if answer else 'no'}" for name, answer in answers.items()) or _DASH
+
+
+def _unlocked(proofs: Proofs, now: datetime) -> str:
+    """Of what is erasable: where copies are locked, which they must not be."""
+    days = {name: one.locked_until for name, one in proofs.listed.items()}
+    told = {name: "no, as it must be" if day is None or day <= now else "locked" for name, day in days.items()}
+    return ", ".join(f"{name}: {what}" for name, what in told.items()) or _DASH
 
 
 def _drills(estate: Estate, evidence: Evidence) -> Section:

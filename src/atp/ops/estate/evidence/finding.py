@@ -12,7 +12,7 @@ POINTS = {"green": 2, "amber": 1, "grey": 0, "red": 0}
 POINTS_MAX = 2
 
 
-_OF_COPIES = ("fresh", "isolated", "immutable", "encrypted", "verified", "3-2-1-1-0")
+_OF_COPIES = ("fresh", "isolated", "immutable", "unlocked", "gone", "encrypted", "verified", "3-2-1-1-0")
 _OF_DRILLS = ("drilled", "drill-due", "drill-rpo", "drill-rto", "scenarios")
 PROVEN_BY_EVIDENCE = frozenset([*_OF_COPIES, *_OF_DRILLS])
 """Checks that only the operators' trail can turn green; all others are answered by the file and the clock."""

@@ -1,6 +1,6 @@
 """Events of the operators' trail -> what is known of each dataset.
 
-Three actions count, each on a resource whose id is the dataset's name; the event's actor is who did it. Their `data`
+Four actions count, each on a resource whose id is the dataset's name; the event's actor is who did it. Their `data`
 (unknown fields are let be, instants are RFC 3339)::
 
     backup.done      verdict      pass | fail | error | insufficient; only `pass` is a copy
@@ -14,6 +14,10 @@ Three actions count, each on a resource whose id is the dataset's name; the even
                      isolated     whether the keys of production failed to change it when they tried, and it shares no
                                   ground with its source (absent: not tried)
                      immutable    whether its removal before time was tried and refused (absent: not tried)
+    backup.listed    verdict, repository as above; told of erasable datasets, by whoever saw all their copies
+                     copies         how many there are
+                     oldest_at      when the oldest was begun (absent: there is none)
+                     locked_until   until when one of them is locked (absent: none is)
     drill.done       verdict, backup, repository as above
                      scenario     which loss was rehearsed
                      rpo_seconds  from the last restored commit to the loss (absent: not measured)
@@ -33,8 +37,9 @@ from msgspec import Meta
 
 BACKUP_DONE = "backup.done"
 BACKUP_VERIFIED = "backup.verified"
+BACKUP_LISTED = "backup.listed"
 DRILL_DONE = "drill.done"
-ACTIONS = (BACKUP_DONE, BACKUP_VERIFIED, DRILL_DONE)
+ACTIONS = (BACKUP_DONE, BACKUP_VERIFIED, BACKUP_LISTED, DRILL_DONE)
 
 Verdict = Literal["pass", "fail", "error", "insufficient"]
 Aware = Annotated[datetime, Meta(tz=True)]
@@ -70,6 +75,16 @@ class BackupVerified(msgspec.Struct, frozen=True):
     read_back: bool = False
     isolated: bool | None = None
     immutable: bool | None = None
+
+
+class BackupListed(msgspec.Struct, frozen=True):
+    """`data` of `backup.listed`."""
+
+    verdict: Verdict
+    repository: str
+    copies: int = 0
+    oldest_at: Aware | None = None
+    locked_until: Aware | None = None
 
 
 class DrillDone(msgspec.Struct, frozen=True):
@@ -122,6 +137,7 @@ class Proofs:
     failed_read_back_at: datetime | None = None
     isolated: dict[str, bool] = field(default_factory=dict)
     immutable: dict[str, bool] = field(default_factory=dict)
+    listed: dict[str, BackupListed] = field(default_factory=dict)
     drills: list[Drilled] = field(default_factory=list)
 
     @property
@@ -169,6 +185,9 @@ def _apply(proofs: Proofs, fact: Fact) -> None:
         _apply_backup(proofs, fact, msgspec.convert(fact.data, BackupDone))
     elif fact.action == BACKUP_VERIFIED:
         _apply_verified(proofs, fact, msgspec.convert(fact.data, BackupVerified))
+    elif fact.action == BACKUP_LISTED:
+        listed = msgspec.convert(fact.data, BackupListed)
+        proofs.listed[listed.repository] = listed
     else:
         _apply_drill(proofs, fact, msgspec.convert(fact.data, DrillDone))
 

@@ -1,7 +1,8 @@
 """How a dataset stands today: would it come back, as far as that was shown? A colour, and every reason for it. Pure.
 
 grey   nothing is known: it was never backed up, or never drilled
-red    something is known to be wrong: the last backup, read-back or drill failed, or one is overdue
+red    something is known to be wrong: the last backup, read-back or drill failed, or one is overdue; a copy of what is
+       erasable is locked, or should be gone
 amber  it holds, and something is weak or soon due: a verdict that nobody could give, copies that are not shown to be
        isolated, locked, encrypted
 green  each scenario passed every objective, the newest drill is within its period, and nothing above is so
@@ -23,7 +24,8 @@ COLOURS: tuple[Colour, ...] = ("red", "grey", "amber", "green")
 """Worst first. Where nothing was ever shown, what is weak about it is the smaller worry: grey goes before amber."""
 WORDS: Mapping[Colour, str] = {"red": "broken", "grey": "unknown", "amber": "weak", "green": "proven"}
 """What a colour is called where it cannot be seen."""
-_OF_STORES = ("isolation", "isolated", "lock", "immutable")
+_OF_STORES = ("isolation", "isolated", "lock", "immutable", "unlocked", "gone")
+_OF_ERASURE = ("unlocked", "gone")
 _FAILED = ("fail", "error")
 
 
@@ -123,12 +125,14 @@ def _of_due(subject: Subject, one: Due) -> Reason:
 
 
 def _of_stores(subject: Subject, backup: Backup) -> Iterator[Reason]:
-    """What the stores are not, or are not shown to be: a copy that is there is better than none, so never red."""
+    """What the stores are not, or are not shown to be: a copy that is there is better than none, so never red. One that
+    keeps what has to be erased is worse than none."""
     if not subject.copies():
         return
     for finding in copy_findings(subject):
         if finding.check in _OF_STORES and finding.colour != "green":
-            yield Reason("amber", finding.sentence, finding.next_move)
+            is_red = finding.colour == "red" and finding.check in _OF_ERASURE
+            yield Reason("red" if is_red else "amber", finding.sentence, finding.next_move)
     if not backup.recipients:
         told = "its copies are encrypted to nobody"
         yield Reason("amber", told, subject.edit("backup.recipients: [age1...]"))

@@ -13,6 +13,7 @@ from atp.ops.backups.act.kinds.postgresql.capture import PostgresqlCapture
 from atp.ops.backups.act.kinds.postgresql.connection import Connection, parse_connection
 from atp.ops.backups.act.kinds.postgresql.following import Following
 from atp.ops.backups.act.kinds.postgresql.keeping import following_segments, needless_segments
+from atp.ops.backups.act.kinds.postgresql.lapsing import lapsed_segments
 from atp.ops.backups.act.kinds.shape import Arrival, Capture, Follower, Occasion
 from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.act.kinds.sqlite import SqliteArrival, SqliteCapture
@@ -73,6 +74,13 @@ def needless_names(repository: Repository, manifests: Sequence[Manifest], *, dat
         *needless_segments(repository, manifests, dataset=dataset),
         *needless_increments(repository, manifests, dataset=dataset),
     ]
+
+
+def lapsed_names(
+    repository: Repository, manifests: Sequence[Manifest], *, dataset: str, before: datetime
+) -> Sequence[str]:
+    """The objects between backups that have to be gone when these stay, and no copy may be older than `before`."""
+    return list(lapsed_segments(repository, manifests, dataset=dataset, before=before))
 
 
 def arrival_of(
