@@ -15,6 +15,7 @@ from atp.cli.drilled import HEADS, addresses, begun_at, history, row, text
 from atp.cli.estate import file_option, read_estate_bytes
 from atp.cli.files import write_file
 from atp.cli.output import Output, safe, table
+from atp.cli.recorded import recorded
 from atp.cli.server import json_option, key_file_option, url_option
 from atp.cli.signing import signer
 from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities
@@ -140,6 +141,7 @@ def run(
             read=desk.address,
             sign=signer(desk),
             memory=default_memory(),
+            recall=lambda repository, listed, dataset: recorded(desk, repository, listed, dataset=dataset),
         )
         done = drilling.drill(declared, asked, hands)
     desk.output.answer({"dataset": dataset, "drill": done}, text(dataset, done))

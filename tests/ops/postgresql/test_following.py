@@ -1,5 +1,6 @@
 """A follower works beside the program that receives: what that one does to its files meanwhile is no trouble."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def test_a_segment_that_becomes_whole_while_it_is_shipped_is_shipped_as_that(tmp
     first, second = (room / f"00000001000000000000000{number}.partial" for number in (1, 2))
     for path in (first, second):
         path.write_bytes(b"the beginning of a segment")
-    shipped, troubles = list[str](), list[str]()
+    recorded, shipped, troubles = list[Sequence[str]](), list[str](), list[str]()
 
     def completed(name: str, covers_until: datetime) -> None:
         """While the one was shipped, the other got its last byte and its name."""
@@ -41,6 +42,7 @@ def test_a_segment_that_becomes_whole_while_it_is_shipped_is_shipped_as_that(tmp
             room=tmp_path,
             clock=clock,
             within=timedelta(),
+            record=recorded.append,
             shipped=completed,
             trouble=troubles.append,
         ),

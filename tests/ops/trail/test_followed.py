@@ -56,6 +56,7 @@ class Told:
 
     shipped: list[tuple[str, datetime]] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
+    recorded: list[str] = field(default_factory=list)
 
 
 def look(world: World, *, source: Path | None = None, room: str = "room") -> Told:
@@ -75,6 +76,7 @@ def follower(world: World, told: Told, *, source: Path | None = None, room: str 
         room=world.root / room,
         clock=world.clock,
         within=timedelta(seconds=1),
+        record=told.recorded.extend,
         shipped=lambda words, covers: told.shipped.append((words, covers)),
         trouble=told.trouble.append,
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from atp.errors import AtpError, MalformedError, MissingError, TamperedError
 from atp.ops.backups.act.parts import read_manifest
+from atp.ops.backups.evidence import Recorded
 from atp.ops.backups.format.manifest import HOLD, MANIFEST, Manifest, begun_at, manifest_sha256
 from atp.ports.repository import Kept, Repository
 
@@ -67,9 +68,14 @@ def choose(listed: Sequence[Listed], *, dataset: str, backup: str | None = None,
     return max(fitting, key=lambda one: one.manifest.consistent_at if one.manifest else begun_at(one.backup))
 
 
-def check_recorded(listed: Listed, expected_sha256: str | None) -> None:
-    """TamperedError when the manifest is not the one whose digest was recorded; nothing is known of None."""
-    if expected_sha256 is not None and listed.manifest_sha256 != expected_sha256:
+def is_another(listed: Listed, recorded: Recorded) -> bool:
+    """Whether the manifest is not the one whose digest was recorded; nothing is known where none was. Pure."""
+    return recorded.manifest_sha256 is not None and listed.manifest_sha256 != recorded.manifest_sha256
+
+
+def check_recorded(listed: Listed, recorded: Recorded) -> None:
+    """TamperedError when the manifest is not the one that was recorded. Pure."""
+    if is_another(listed, recorded):
         raise TamperedError(
             f"could not use backup {listed.backup}: its manifest is not the one that was recorded",
             hint="use another backup, and find out who wrote there",

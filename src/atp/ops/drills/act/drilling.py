@@ -10,13 +10,15 @@ import msgspec
 
 from atp.ops.backups.act.kinds.choose import ReadAddress
 from atp.ops.backups.act.kinds.shape import Occasion
+from atp.ops.backups.act.listing import Listed
 from atp.ops.backups.act.step import Step, carry_out
+from atp.ops.backups.evidence import UNASKED, Recorded
 from atp.ops.backups.format.seal import Identity
 from atp.ops.drills.act.fence import can_fence, fence_words
 from atp.ops.drills.act.keeping import Keep
 from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.act.kinds.shape import Production
-from atp.ops.drills.act.running import Fencing, Ran, Run
+from atp.ops.drills.act.running import Fencing, Ran, Recall, Run
 from atp.ops.drills.act.scratch import Scratch, scratch, sweep
 from atp.ops.drills.act.telling import Around, figures
 from atp.ops.drills.declare import EVIDENCE, Declared, check_apart, plan
@@ -33,11 +35,16 @@ from atp.ports.repository import Repository
 from atp.verify.remember import Memory
 
 
+def unasked(_: Repository, __: Listed, ___: str) -> Recorded:
+    """Nobody asks the trail."""
+    return UNASKED
+
+
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at hand, `read`
-    gives the address that a reference means, `memory` is what this machine verified of logs, `fence` gives what starts
-    a process behind one."""
+    gives the address that a reference means, `memory` is what this machine verified of logs, `recall` gives what the
+    operators' trail remembers of a backup, `fence` what starts a process behind one."""
 
     by: Person
     sink: Sink
@@ -48,6 +55,7 @@ class Hands:
     sign: Callable[[Statement], Sealed]
     read: ReadAddress | None = None
     memory: Memory | None = None
+    recall: Recall = unasked
     fence: Fencing = fence_words
 
 
@@ -176,6 +184,7 @@ def _run(declared: Declared, production: Production, asked: Asked, hands: Hands,
         clock=hands.clock,
         ran=ran,
         occasion=Occasion(hands.by.id, hands.clock.now(), "a drill", hands.memory),
+        recall=hands.recall,
         only=asked.only,
         addresses=asked.addresses,
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from atp.limits import DRILL_TOLD_CHARS_MAX
+from atp.ops.backups.evidence import held_of
 from atp.ops.drills.act.running import Ran, tools
 from atp.ops.drills.declare import Declared
 from atp.ops.drills.evidence.figures import Answer, Done, Leg, Objective, Source, verdict_of
@@ -91,6 +92,7 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         previous_sha256=around.previous_sha256,
         missed_slots=around.missed_slots,
         lock=ran.lock,
+        recorded=held_of(ran.recorded) if ran.recorded else None,
         raw_copy_seconds=_rounded(ran.raw.seconds) if ran.raw else None,
         raw_copy_bytes=ran.raw.total_bytes if ran.raw else 0,
         ratio_to_raw_copy=_ratio(ran),
