@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -16,16 +16,17 @@ import pytest
 from atp.adapters.memory_repository import MemoryRepository
 from atp.errors import ConflictError, MissingError, TamperedError, UnavailableError
 from atp.ops.backups.act import restoring
-from atp.ops.backups.act.kinds.choose import arrival_of, check_following
+from atp.ops.backups.act.kinds.choose import arrival_of, check_following, following_names
 from atp.ops.backups.act.kinds.shape import Occasion
 from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.act.kinds.trail.following import TrailFollowing
-from atp.ops.backups.act.kinds.trail.increments import Increment, list_increments
+from atp.ops.backups.act.kinds.trail.increments import BEGINNING, Increment, list_increments
 from atp.ops.backups.act.kinds.trail.logs import read_held
 from atp.ops.backups.act.listing import Listed, find_backup, list_backups
 from atp.ops.backups.act.parts import read_parts
 from atp.ops.backups.act.pruning import Decision, decide_following, prune
 from atp.ops.backups.act.workplace import workplace
+from atp.ops.backups.evidence import UNASKED, Recorded, recorded_of
 from atp.ops.backups.format.archive import END, header
 from atp.ops.backups.format.contents import ContentsReader, Entry
 from atp.ops.backups.format.manifest import Manifest
@@ -40,6 +41,7 @@ from tests.ops.backups.world import ALICE, IDENTITIES, RETENTION, World
 from tests.services.absent import APT_LINE
 
 DATASET = "letters"
+_SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -88,12 +90,14 @@ def write(world: World, numbers: range, *, tenant: str = "acme") -> None:
         record(platform, numbers, tenant=tenant)
 
 
-def restore(world: World, place: str = "back", *, at: datetime | None = None) -> Path:
+def restore(world: World, place: str = "back", *, at: datetime | None = None, recorded: Recorded = UNASKED) -> Path:
     listed = find_backup(world.repository, dataset=DATASET, at=at)
     manifest = restoring.check_whole(listed)
     target = restoring.observe_target(world.root / place, kind="trail", replace=None)
     occasion = Occasion(ALICE.id, world.clock.now())
-    arrival = arrival_of(manifest, repository=world.repository, identities=IDENTITIES, at=at, occasion=occasion)
+    arrival = arrival_of(
+        manifest, repository=world.repository, identities=IDENTITIES, at=at, occasion=occasion, recorded=recorded
+    )
     restored = restoring.Restored(listed.backup, place)
     one = restoring.Restore(world.repository, manifest, target, arrival, IDENTITIES, lambda _: None, restored)
     one.carry_out(restoring.plan(manifest, target, arrival), record=world.record("restore"))
@@ -223,13 +227,16 @@ def folders(path: str) -> bytes:
     return b"".join(entry(parent, kind="directory", mode=0o700) for parent in parents)
 
 
-def forge(world: World, archive: Iterable[bytes]) -> Increment:
-    """Whoever knows the recipients stores an increment behind the newest."""
+def forge(
+    world: World, archive: Iterable[bytes], *, series: str = "", number: int = 0, covers: datetime | None = None
+) -> Increment:
+    """Whoever knows the recipients stores an increment, behind the newest where nothing else is said."""
     newest, sealed = increments(world)[-1], io.BytesIO()
     seal(archive, recipients=parse_recipients([world.recipient]), into=sealed)
-    data, covers = sealed.getvalue(), newest.covers + timedelta(seconds=30)
+    data, covers = sealed.getvalue(), covers or newest.covers + timedelta(seconds=30)
     digest = sha256(data).hexdigest()
-    forged = Increment(newest.series, newest.number + 1, newest.covers, covers, digest, len(data))
+    begins = BEGINNING if series else newest.covers
+    forged = Increment(series or newest.series, number or newest.number + 1, begins, covers, digest, len(data))
     with world.repository.store(forged.name(DATASET)) as sink:
         sink.write(data)
     return forged
@@ -444,3 +451,67 @@ def test_age_zstd_and_tar_bring_it_forward_as_the_document_says(world: World) ->
     words = words.replace("SERIES", needed[0].series).replace("PLACE", str(place))
     subprocess.run(["bash", "-ec", words], cwd=hand, check=True)
     assert size(place) == sizes[-1] and check(place).is_whole
+
+
+def remembered(world: World, names: Iterable[str], *, insists: bool = False) -> Recorded:
+    """What a trail that tells of these names makes of the repository."""
+    following = following_names(world.repository, manifest(world))
+    return recorded_of(following, manifest_sha256=None, names=[*names], insists=insists)
+
+
+def test_an_increment_is_written_down_once_before_it_is_stored(world: World) -> None:
+    told = look(world)
+    assert told.recorded == [one.name(DATASET) for one in increments(world)]
+    write(world, range(511, 600))
+    away, failing = Told(), follower(world, told := Told())
+    failing.shipping.trouble = away.trouble.append
+    failing.shipping.repositories = {"vault": cast(Repository, Dead())}
+    looks = iter([False, False, False, True])
+    failing.shipping.within = timedelta()
+    failing.run(is_over=lambda: next(looks, True))
+    assert len(told.recorded) == 1 and "the line went dead" in away.trouble[-1], "it is tried again as it is"
+    refused = follower(world, told := Told())
+    refused.shipping.record = refuse
+    refused.run(is_over=lambda: True)
+    assert "no evidence, no act" in told.trouble[-1] and len(increments(world)) == 1
+    assert look(world).recorded == [increments(world)[-1].name(DATASET)]
+
+
+class Dead:
+    """A repository that takes nothing."""
+
+    def store(self, name: str, *, keep_until: datetime | None = None) -> None:
+        raise UnavailableError("could not store: the line went dead")
+
+    def unfinished(self, prefix: str) -> Iterator[str]:
+        return iter(())
+
+
+def refuse(_: object) -> None:
+    raise UnavailableError("could not begin backup.shipped: no evidence, no act")
+
+
+def test_forged_increments_are_left_aside_and_counted(world: World) -> None:
+    sizes = grown(world)
+    names = [one.name(DATASET) for one in increments(world)]
+    newest, far = increments(world)[-1], datetime(2900, 1, 1, tzinfo=UTC)
+    forge(world, [END], number=newest.number - 1, covers=far)
+    forge(world, [END], covers=far)
+    forge(world, [END], series="29000101T000000Z-0123456789ab", number=1, covers=far)
+    with pytest.raises((TamperedError, MissingError)):
+        restore(world, "believed")
+    known = remembered(world, names)
+    assert size(restore(world, recorded=known)) == sizes[-1]
+    assert check_following(world.repository, manifest(world), IDENTITIES, known) == 3
+    assert (known.others, known.others_reach_to) == (3, far) and "left aside" in known.warning
+
+
+def test_an_increment_that_nobody_recorded_is_used_when_somebody_wants_it(world: World) -> None:
+    sizes = grown(world)
+    *names, last = (one.name(DATASET) for one in increments(world))
+    middle = forge(world, [END], number=increments(world)[-2].number, covers=increments(world)[-2].covers + _SECOND)
+    assert last and middle
+    assert size(restore(world, "known", recorded=remembered(world, names))) == sizes[-2]
+    wanted = remembered(world, names, insists=True)
+    assert size(restore(world, "wanted", recorded=wanted)) == sizes[-1], "nothing stands before a recorded one"
+    assert wanted.others == 2 and "nobody tells who made them" in wanted.warning
