@@ -164,6 +164,27 @@ def test_all_that_was_acknowledged_longer_ago_than_declared_comes_back_once(
     assert check(here / "back").is_whole
 
 
+def test_what_a_follower_tells_the_trail_that_it_follows_is_no_reason_for_another_increment(
+    server: Server, here: Path
+) -> None:
+    atp = program(server, here, FOLLOWED)
+    with following(atp, here):
+        wait_for_more(here, 1)
+        atp.document("backup", "run", "lost-trail")
+        time.sleep(2 * WITHIN.total_seconds())
+        stored = len(increments(here))
+        time.sleep(4 * WITHIN.total_seconds())
+        assert len(increments(here)) - stored <= 1, "checkpoints are noted once a minute"
+        send(server, range(A_BATCH))
+        wait_for_more(here, 1)
+    words = ("query", "--tenant", "operations", "--action", "backup.shipped")
+    told = [name for event in atp.document(*words)["events"] for name in event["data"]["objects"]]
+    assert sorted(told) == sorted(str(path.relative_to(here / "vault")) for path in increments(here))
+    restored = atp("restore", "lost-trail", "--to", "back", "--identity", "KEY.txt", "--yes")
+    assert restored.code == 0 and "warning" not in restored.err, restored
+    assert check(here / "back").is_whole
+
+
 def test_a_missing_or_changed_increment_is_red(server: Server, here: Path) -> None:
     alone, _, _ = lived(server, here)
     release(here)
