@@ -20,7 +20,7 @@ from atp.log.event import Event, parse_instant
 from atp.ops.declaration.durations import format_second
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import Drill, History, Told, fold
-from atp.ops.drills.evidence.measure import reach_told
+from atp.ops.drills.evidence.measure import reach_told, recorded_told
 from atp.ops.estate.declare.values import Estate
 from atp.ops.estate.evidence.proofs import BACKUP_DONE, DRILL_DONE
 from atp.tenants.names import OPERATIONS
@@ -144,7 +144,7 @@ def text(dataset: str, done: Done) -> str:
             ("lost at", format_second(done.lost_at)),
             ("legs", ", ".join(f"{leg.name} {leg.seconds:.2f} s" for leg in done.legs)),
             ("heartbeats", reach_told(done.acknowledged) if done.acknowledged else ""),
-            ("recorded", _recorded(done)),
+            ("recorded", recorded_told(done.recorded) if done.recorded else ""),
             ("lock", _lock(done)),
             ("raw copy", _raw_copy(done)),
             ("missed", ", ".join(map(format_second, done.missed_slots))),
@@ -165,18 +165,6 @@ def text(dataset: str, done: Done) -> str:
 def _lock(done: Done) -> str:
     tried = done.lock
     return f"{tried.verdict}: {tried.repository}" if tried and tried.verdict != "not promised" else ""
-
-
-def _recorded(done: Done) -> str:
-    """What of the backup was held against the operators' trail."""
-    held = done.recorded
-    if held is None:
-        return ""
-    parts = ["the manifest is the one in the trail" if held.manifest else "nothing tells whether the manifest is ours"]
-    parts += [f"so are {held.objects:,} objects that follow"] if held.objects else []
-    if held.others:
-        parts.append(f"{held.others:,} others were {'used' if held.others_used else 'left aside'}")
-    return ", ".join(parts) + (f": {held.reason}" if held.reason and (held.others or not held.manifest) else "")
 
 
 def _raw_copy(done: Done) -> str:
