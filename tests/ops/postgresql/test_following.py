@@ -112,22 +112,24 @@ def test_a_record_with_as_many_and_as_long_names_as_there_can_be_fits_into_an_en
 
 
 def test_what_can_be_written_down_nowhere_is_not_stored_and_kept_until_it_can_be(tmp_path: Path) -> None:
-    fill(tmp_path / "7", 3, b"a segment")
+    fill(tmp_path / "7", SHIPPED_NAMES_MAX, b"a segment")
+    (tmp_path / "7" / f"{1:08X}{0:08X}{SHIPPED_NAMES_MAX + 1:08X}.partial").write_bytes(b"the beginning of one")
     repository, is_away, recorded, troubles = MemoryRepository(FrozenClock()), [True], list[str](), list[str]()
 
     def record(given: Sequence[str]) -> None:
         if is_away[0]:
             raise UnavailableError("could not begin backup.shipped: no evidence, no act")
+        assert len(given) <= SHIPPED_NAMES_MAX
         recorded.extend(given)
 
     made = follower(tmp_path / "7", repository, record=record, trouble=troubles.append)
     for _ in range(3):
         made.follow_once(is_alive=lambda: False)
-    assert names(repository) == [] and len(list((tmp_path / "7").glob("0*"))) == 3
+    assert names(repository) == [] and len(list((tmp_path / "7").glob("0*"))) == SHIPPED_NAMES_MAX + 1
     assert "no evidence, no act" in troubles[0]
     is_away[0] = False
     made.follow_once(is_alive=lambda: False)
-    assert names(repository) == sorted(recorded) and len(recorded) == 3
+    assert names(repository) == sorted(recorded) and len(recorded) == SHIPPED_NAMES_MAX + 1
 
 
 def test_a_repository_that_does_not_answer_costs_one_record(tmp_path: Path) -> None:

@@ -288,12 +288,12 @@ class Following:
     def _ship(self, paths: Iterable[Path], *, is_partial: bool) -> None:
         """Seal what some repository has not got; several that are small are written down at once, then stored."""
         for path in paths:
+            held = self._sealed.values()
+            if len(held) >= SHIPPED_NAMES_MAX or sum(len(one.data) for one in held) >= SHIPPED_BATCH_BYTES:
+                self._store_sealed()
             key = _key(path, is_partial)
             if self._missing(key) and key not in self._sealed:
                 self._sealed[key] = self._seal(path, is_partial=is_partial)
-            held = self._sealed.values()
-            if len(held) == SHIPPED_NAMES_MAX or sum(len(one.data) for one in held) >= SHIPPED_BATCH_BYTES:
-                self._store_sealed()
         self._store_sealed()
 
     def _missing(self, key: str) -> list[str]:
