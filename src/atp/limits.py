@@ -94,6 +94,10 @@ BACKUP_LINE_BYTES_MAX = 1024 * 1024  # about one file, in the list of what a bac
 BACKUP_PAX_BYTES_MAX = 1024 * 1024  # of the extended header of one file
 BACKUP_NAME_BYTES_MAX = 16 * 1024  # of the path of one file below its root: longer ones cannot be restored
 BACKUP_ORPHAN_SECONDS = 2 * 86_400  # after which a backup that nobody finished is removed
+SHIPPED_NAMES_MAX = 64  # objects that one event says are shipped
+SHIPPED_BATCH_BYTES = 16 * 1024 * 1024  # of them, sealed, that are kept in memory until they are stored: and one more
+RECORDED_EVENTS_MAX = 1_000_000  # of the operators' trail that are read to know what was shipped after one backup
+RECORDED_SKEW_SECONDS = 3_600  # that the clocks of the server and of whoever backs up may differ
 FOLLOWED_FILE_BYTES_MAX = 64 * 1024 * 1024  # what a follower notes of what it shipped: 10,000 logs take 1 MB
 FOLLOWED_PLAIN_BYTES_MIN = 1024 * 1024 * 1024  # that may come out of any increment of a trail,
 FOLLOWED_PLAIN_RATIO_MAX = 100  # and so many more for each byte of it: entries are packed before
@@ -150,4 +154,5 @@ assert SPOOL_GROUP_LINES <= BATCH_EVENTS_MAX and SPOOL_GROUP_LINES * ENTRY_BYTES
 assert EXPECT_EVENTS_MAX < PAGE_EVENTS_MAX, "a page tells what is newer than the request's own events"
 assert INTEGRITY_STEP_ENTRIES % TILE_WIDTH == 0, "a step ends with a bundle"
 assert INTEGRATE_ENTRIES_MAX % TILE_WIDTH == 0 and FOLLOW_ENTRIES_MAX % FRAME_ENTRIES == 0
+assert SHIPPED_NAMES_MAX * 512 < ENTRY_BYTES_MAX, "a name has less than 512 bytes, and one event takes them"
 assert REPOSITORY_PIECE_BYTES * REPOSITORY_PIECES_MAX >= BACKUP_PART_BYTES_MAX

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +15,8 @@ import msgspec
 import pytest
 
 from atp.app.machine import spool_folders, spooled_lines
+from atp.limits import PAGE_EVENTS_MAX
+from atp.ops.backups.evidence import backup_followed
 from tests.cli.running import Atp
 from tests.contracts.vaults import release, s3_client
 from tests.ops.backups.test_database import filled
@@ -145,6 +147,18 @@ def test_no_older_backup_is_verified_in_place_of_the_newest(offline: Atp, here: 
     assert offline.document("backup", "verify", older)["ok"]
 
 
+def test_no_older_backup_is_restored_in_place_of_the_newest_unless_it_is_named(offline: Atp, here: Path) -> None:
+    older = offline.document("backup", "run", "letters")["backup"]
+    newer = offline.document("backup", "run", "letters")["backup"]
+    release(here)
+    os.truncate(here / "cellar/letters" / newer / "data.00000", 7)
+    restore = ("restore", "letters", "--to", "back", "--identity", "KEY.txt", "--yes")
+    refused = offline(*restore)
+    assert refused.code == 2 and newer in refused.err and f"--backup {older}" in refused.err
+    assert not (here / "back").exists()
+    assert offline(*restore, "--backup", older).code == 0
+
+
 def test_a_manifest_that_is_not_the_one_that_was_recorded_is_refused(offline: Atp, here: Path, tmp_path: Path) -> None:
     made = offline.document("backup", "run", "letters")
     restore = ("restore", "letters", "--to", "r", "--identity", "KEY.txt", "--yes")
@@ -221,6 +235,8 @@ def test_the_review_of_the_estate_counts_what_was_told_to_the_server(atp: Atp, h
         restore = ("restore", "letters", "--to", "r", "--identity", "KEY.txt", "--yes")
         plain = atp(*restore, "--dry-run")
         assert plain.code == 0 and "held against" not in plain.err
+        follow_for_long(atp, plain.out.split("backup ")[1].split()[0])
+        assert "held against" not in atp(*restore, "--dry-run").err, "the first that was told is not forgotten"
         release(here)
         with next(here.glob("cellar/letters/*/manifest.json")).open("ab") as file:
             file.write(b"\n")
@@ -232,6 +248,15 @@ def test_the_review_of_the_estate_counts_what_was_told_to_the_server(atp: Atp, h
         assert found["verified"]["colour"] == "green"
     finally:
         release(here)
+
+
+def follow_for_long(atp: Atp, backup: str) -> None:
+    """A follower tells more often of a backup than one page has events."""
+    data = backup_followed(backup, repository="cellar", reaches_to=datetime.now(UTC), segment="the newest")
+    told = {"actor": {"id": "alice"}, "action": "backup.done", "resource": {"id": "letters"}, "data": data}
+    events = [{"id": f"{backup}.{number}", **told} for number in range(PAGE_EVENTS_MAX + 5)]
+    body = b"\n".join(map(msgspec.json.encode, events))
+    assert atp("ingest", "-", "--tenant", "operations", stdin=body).code == 0
 
 
 @pytest.mark.whole

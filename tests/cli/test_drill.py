@@ -118,6 +118,25 @@ def test_a_red_drill_exits_with_1_and_stays_in_the_list(alone: Atp, archive: Pat
     assert "fewer than 501" in alone("drill", "list").out
 
 
+def test_a_manifest_that_was_exchanged_is_red_and_what_was_not_held_against_the_trail_is_said(
+    alone: Atp, archive: Path, tmp_path: Path
+) -> None:
+    assert run(alone)["recorded"] == {"manifest": True, "reason": "no server was asked, there is no key"}
+    assert "the manifest is the one in the trail" in alone("drill", "report").out
+    release(archive / "vault")
+    with next(archive.glob("vault/catalogue/*/manifest.json")).open("ab") as file:
+        file.write(b"\n")
+    before = (archive / "catalogue.db").read_bytes()
+    found = run(alone)
+    assert (found["verdict"], found["cause"]) == ("fail", "exchanged") and "is not the one that was recorded" in str(
+        found
+    )
+    assert (archive / "catalogue.db").read_bytes() == before and not list((archive / "scratch").iterdir())
+    elsewhere = Atp({**alone.env, "ATP_STATE_DIR": str(tmp_path / "elsewhere")})
+    found = run(elsewhere)
+    assert found["verdict"] == "insufficient" and found["recorded"]["manifest"] is False  # type: ignore[index]
+
+
 def test_revenue_hours_refuse_a_drill_until_it_is_forced_with_a_reason(alone: Atp, archive: Path) -> None:
     text = (archive / "estate.yaml").read_text()
     hours = (
@@ -205,14 +224,6 @@ def test_a_backup_that_nobody_told_of_makes_no_green_drill(alone: Atp, archive: 
     elsewhere.document("backup", "run", "catalogue")
     found = run(alone)
     assert _objective(found, "record")["verdict"] == "insufficient" and found["verdict"] == "insufficient"
-
-
-def test_a_manifest_that_was_made_anew_is_a_red_drill(alone: Atp, archive: Path) -> None:
-    release(archive / "vault")
-    [manifest] = archive.glob("vault/catalogue/*/manifest.json")
-    manifest.write_bytes(manifest.read_bytes() + b"\n")
-    found = run(alone)
-    assert (found["verdict"], found["cause"]) == ("fail", "manifest")
 
 
 def _objective(found: dict[str, object], name: str) -> dict[str, object]:

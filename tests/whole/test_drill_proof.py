@@ -138,6 +138,7 @@ def lines_of(event: Event) -> Iterator[str]:
     yield f"catalogue/{done['number']}: {done['verdict']}"
     yield f"Legs after the loss: {', '.join(f'{name} {seconds:.3f} s' for name, seconds in map(leg, done['legs']))}."
     yield f"Backup {done['backup']} from {done['repository']}, manifest sha256 {done['manifest_sha256']}."
+    yield "Held against the operators' trail: the manifest is the one in the trail."
     yield f"Lock of vault: {done['lock']['verdict']}."
     if "ratio_to_raw_copy" in done:
         yield f"The restore took {done['ratio_to_raw_copy']:.2f} times as long as a raw copy of its bytes."

@@ -136,8 +136,9 @@ def test_all_that_was_acknowledged_longer_ago_than_declared_comes_back_once(
     assert verified.code == 0 and "segments of the log that follows" in verified.out, verified
     done = drilled(alone)
     told = objectives(done)
-    assert done["verdict"] == ("pass" if can_fence(here / "scratch") else "insufficient"), done
     assert [told[name]["verdict"] for name in ("content", "rto", "rpo")] == ["pass", "pass", "pass"], done
+    assert told["fence"]["verdict"] == ("pass" if can_fence(here / "scratch") else "insufficient"), done
+    assert told["record"]["verdict"] == "insufficient", "who could say whose backup it is was killed"
     assert told["rpo"]["achieved_seconds"] < 60 and done["acknowledged"]["lost"] == 0
     ran = alone("restore", "lost-trail", "--to", "back", "--identity", "KEY.txt", "--yes", "--json")
     assert ran.code == 0 and not has_keys(here / "back"), ran
@@ -161,6 +162,27 @@ def test_all_that_was_acknowledged_longer_ago_than_declared_comes_back_once(
         assert fsck.complaint(url, vkey=vkey, origin="example.org/default/2", bearer_token=token) == ""
     finally:
         again.kill()
+    assert check(here / "back").is_whole
+
+
+def test_what_a_follower_tells_the_trail_that_it_follows_is_no_reason_for_another_increment(
+    server: Server, here: Path
+) -> None:
+    atp = program(server, here, FOLLOWED)
+    with following(atp, here):
+        wait_for_more(here, 1)
+        atp.document("backup", "run", "lost-trail")
+        time.sleep(2 * WITHIN.total_seconds())
+        stored = len(increments(here))
+        time.sleep(4 * WITHIN.total_seconds())
+        assert len(increments(here)) - stored <= 1, "checkpoints are noted once a minute"
+        send(server, range(A_BATCH))
+        wait_for_more(here, 1)
+    words = ("query", "--tenant", "operations", "--action", "backup.shipped")
+    told = [name for event in atp.document(*words)["events"] for name in event["data"]["objects"]]
+    assert sorted(told) == sorted(str(path.relative_to(here / "vault")) for path in increments(here))
+    restored = atp("restore", "lost-trail", "--to", "back", "--identity", "KEY.txt", "--yes")
+    assert restored.code == 0 and "warning" not in restored.err, restored
     assert check(here / "back").is_whole
 
 

@@ -218,7 +218,7 @@ def test_a_heartbeat_goes_into_the_trail_that_is_declared_or_is_not_acknowledged
 
 
 def test_a_trail_and_its_keys_come_back_as_a_pair_and_every_api_key_still_opens(server: Server, here: Path) -> None:
-    _, text = blocks("docs/backups.md", "yaml")
+    _, text, _ = blocks("docs/backups.md", "yaml")
     estate = text.replace("{", "{{").replace("}", "}}").replace("/var/lib/atp", "{data}")
     for place in ("/srv/drill", "/mnt/vault", "/mnt/safe"):
         (here / Path(place).name).mkdir(exist_ok=True)

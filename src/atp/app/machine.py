@@ -11,7 +11,7 @@ from atp.adapters.machine import FileMachine
 from atp.adapters.system_clock import SystemClock
 from atp.client import Client
 from atp.ops.drills.act.keeping import Keep
-from atp.ops.record.sink import ServerThenSpool
+from atp.ops.record.sink import PUBLISH_SECONDS, ServerThenSpool
 from atp.ops.record.waiting import Spool
 from atp.ports.clock import Clock
 from atp.verify.remember import default_memory
@@ -54,10 +54,23 @@ def spooled_lines(folder: Path) -> list[bytes]:
     return FileMachine(folder).lines()
 
 
-def open_sink(server: str, client: Client | None, *, tell: Callable[[str], object]) -> ServerThenSpool:
+def open_sink(
+    server: str,
+    client: Client | None,
+    *,
+    tell: Callable[[str], object],
+    publish_seconds: float | None = PUBLISH_SECONDS,
+) -> ServerThenSpool:
     """Where the acts of a command are written down: the server at this URL, else this machine."""
-    spool = open_spool(server, tell=tell)
-    return ServerThenSpool(client, spool, memory=default_memory(), clock=SystemClock(), user=os_user(), tell=tell)
+    return ServerThenSpool(
+        client,
+        open_spool(server, tell=tell),
+        memory=default_memory(),
+        clock=SystemClock(),
+        user=os_user(),
+        tell=tell,
+        publish_seconds=publish_seconds,
+    )
 
 
 def drill_keep(dataset: str) -> Keep:

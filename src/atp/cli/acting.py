@@ -12,7 +12,7 @@ from atp.cli.server import find_key
 from atp.client import Client
 from atp.ops.record.act import Person, Settling
 from atp.ops.record.recording import Recording, begin
-from atp.ops.record.sink import Sink
+from atp.ops.record.sink import PUBLISH_SECONDS, Sink
 from atp.ports.clock import Clock
 
 
@@ -42,10 +42,13 @@ class Acting:
 
 
 @contextmanager
-def acting(url: str, *, key_file: Path | None, output: Output) -> Iterator[Acting]:
-    """Whoever has a key acts on the server as its holder; without one, or when it is away, as user of this machine."""
+def acting(
+    url: str, *, key_file: Path | None, output: Output, publish_seconds: float | None = PUBLISH_SECONDS
+) -> Iterator[Acting]:
+    """Whoever has a key acts on the server as its holder; without one, or when it is away, as user of this machine.
+    `publish_seconds`: see `ServerThenSpool`."""
     key = find_key(key_file, output)
     with ExitStack() as stack:
         client = stack.enter_context(Client(url, key=key, tries=1)) if key else None
-        sink = open_sink(url, client, tell=output.note)
+        sink = open_sink(url, client, tell=output.note, publish_seconds=publish_seconds)
         yield Acting(sink.person(), sink, machine_clock())

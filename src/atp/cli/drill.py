@@ -15,7 +15,7 @@ from atp.cli.drilled import HEADS, addresses, begun_at, history, row, text
 from atp.cli.estate import file_option, read_estate_bytes
 from atp.cli.files import write_file
 from atp.cli.output import Output, safe, table
-from atp.cli.recorded import recorded_manifest
+from atp.cli.recorded import recorded
 from atp.cli.server import json_option, key_file_option, url_option
 from atp.cli.signing import signer
 from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities
@@ -141,7 +141,7 @@ def run(
             read=desk.address,
             sign=signer(desk),
             memory=default_memory(),
-            recorded=lambda backup: recorded_manifest(desk, dataset=dataset, backup=backup),
+            recall=lambda repository, listed, dataset: recorded(desk, repository, listed, dataset=dataset),
         )
         done = drilling.drill(declared, asked, hands)
     desk.output.answer({"dataset": dataset, "drill": done}, text(dataset, done))

@@ -20,7 +20,7 @@ from atp.log.event import Event, parse_instant
 from atp.ops.declaration.durations import format_second
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import Drill, History, Told, fold
-from atp.ops.drills.evidence.measure import reach_told
+from atp.ops.drills.evidence.measure import reach_told, recorded_told
 from atp.ops.estate.declare.values import Estate
 from atp.ops.estate.evidence.proofs import BACKUP_DONE, DRILL_DONE
 from atp.tenants.names import OPERATIONS
@@ -145,6 +145,7 @@ def text(dataset: str, done: Done) -> str:
             ("lost at", format_second(done.lost_at)),
             ("legs", ", ".join(f"{leg.name} {leg.seconds:.2f} s" for leg in done.legs)),
             ("heartbeats", reach_told(done.acknowledged) if done.acknowledged else ""),
+            ("recorded", recorded_told(done.recorded) if done.recorded else ""),
             ("lock", _lock(done)),
             ("raw copy", _raw_copy(done)),
             ("missed", ", ".join(map(format_second, done.missed_slots))),

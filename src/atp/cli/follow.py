@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from datetime import datetime, timedelta
 from types import FrameType
@@ -10,7 +10,7 @@ from types import FrameType
 import click
 
 from atp.app.machine import follow_room
-from atp.cli.acting import Acting
+from atp.cli.acting import Acting, acting
 from atp.cli.output import safe
 from atp.cli.vault import Desk, at_desk, day, tell
 from atp.errors import InvalidError, MissingError
@@ -19,7 +19,7 @@ from atp.ops.backups.act.kinds.choose import follower_of
 from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.act.listing import find_backup
 from atp.ops.backups.declare import Declared
-from atp.ops.backups.evidence import backup_followed
+from atp.ops.backups.evidence import BACKUP_SHIPPED, backup_followed, backup_shipped
 from atp.ops.declaration.durations import parse_duration
 from atp.ops.estate.evidence.proofs import BACKUP_DONE
 from atp.ports.repository import Repository
@@ -37,7 +37,8 @@ def command(desk: Desk, dataset: str, within: str | None) -> None:
 
     Of a PostgreSQL server that is its write-ahead log, and any moment can be restored then; follow it from another
     machine. When nobody followed, a replication slot has kept what was missed: watch the disk of the server. Of a trail
-    it is what came since the last look; follow it where its directory is. Run it under a supervisor; SIGTERM ends it.
+    it is what came since the last look; follow it where its directory is. The operators' trail has the name of each
+    object before it is stored. Run it under a supervisor; SIGTERM ends it.
 
     \b
     Example:
@@ -52,7 +53,10 @@ def command(desk: Desk, dataset: str, within: str | None) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    with desk.acting() as doing, ExitStack() as stack:
+    with (
+        acting(desk.url, key_file=desk.key_file, output=desk.output, publish_seconds=None) as doing,
+        ExitStack() as stack,
+    ):
         names = dict.fromkeys((declared.repository, *declared.copies_in))
         repositories = {name: stack.enter_context(closing(desk.open(name))) for name in names}
         check_lets_go(declared, repositories)
@@ -65,6 +69,7 @@ def command(desk: Desk, dataset: str, within: str | None) -> None:
             room=follow_room(dataset, declared.source_words),
             clock=doing.clock,
             within=limit,
+            record=teller.record,
             shipped=teller.shipped,
             trouble=teller.trouble,
         )
@@ -79,8 +84,8 @@ def command(desk: Desk, dataset: str, within: str | None) -> None:
 
 
 class _Teller:
-    """Says on the terminal what was shipped, and in the trail how far that reaches, so often that a review finds it
-    within the RPO: at the pace of shipping, at most each half minute."""
+    """Writes down what is shipped, before it is; says on the terminal that it was, and in the trail how far that
+    reaches, so often that a review finds it within the RPO: at the pace of shipping, at most each half minute."""
 
     def __init__(
         self,
@@ -96,6 +101,11 @@ class _Teller:
         self._desk, self._doing, self._declared, self._repositories = desk, doing, declared, repositories
         self._segment = ""
         self._told_at = 0.0
+
+    def record(self, names: Sequence[str]) -> None:
+        """Durable when it returns, on the server or on this machine. UnavailableError: nowhere."""
+        data = backup_shipped(names, repositories=self._repositories)
+        tell(self._doing, BACKUP_SHIPPED, data, dataset=self._declared.dataset)
 
     def shipped(self, segment: str, covers_until: datetime) -> None:
         """This one is in every repository, and was the newest then; the same again: nothing came after it."""

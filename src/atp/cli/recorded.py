@@ -1,61 +1,117 @@
-"""What the operators' trail remembers of a backup's manifest: asked of a server, and of what waits on this machine."""
+"""What the operators' trail remembers of a backup and of what was shipped after it: asked of a server, and of what
+waits on this machine."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Set
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from atp import limits
-from atp.app.machine import open_spool
-from atp.cli.query import ask
+from atp.cli.evidence import waiting_events
+from atp.cli.query import Page, ask
 from atp.cli.server import find_key
 from atp.cli.vault import Desk
 from atp.client import Client
-from atp.errors import UnavailableError
+from atp.errors import AtpError, UnauthorizedError
+from atp.ops.backups.act.kinds.choose import following_names
+from atp.ops.backups.act.listing import Listed
+from atp.ops.backups.evidence import BACKUP_SHIPPED, Recorded, recorded_of, shipped_names
+from atp.ops.backups.format.manifest import Manifest
 from atp.ops.estate.evidence.proofs import BACKUP_DONE
-from atp.ops.record.spool import read_record
+from atp.ports.repository import Repository
 from atp.tenants.names import OPERATIONS
 
+_PUBLISHED_SECONDS = 1.0
+"""Within which an event that was taken can be found, as a rule."""
+_SKEW = timedelta(seconds=limits.RECORDED_SKEW_SECONDS)
 
-def recorded_manifest(desk: Desk, *, dataset: str, backup: str, given: str | None = None) -> str | None:
-    """The digest that was `given`, else the one that the trail recorded first; None, and a note, when it knows none.
 
-    One question to the server: of what was told of this backup, `limits.PAGE_EVENTS_MAX` events, the newest.
+def recorded(
+    desk: Desk,
+    repository: Repository,
+    listed: Listed,
+    *,
+    dataset: str,
+    given: str | None = None,
+    insists: bool = False,
+) -> Recorded:
+    """What is remembered of a backup in a repository: the digest that was `given`, else the one that was told first,
+    and which of the objects that follow it were written down before they were stored; all of them, when it `insists`.
+
+    What could not be asked is said, and is no error. Costs a listing, a question about the backup, and pages of what
+    was shipped since it began, `limits.RECORDED_EVENTS_MAX` events at most, until all that is there is known.
     """
-    if given is not None:
-        return given
-    reasons, known = list[str](), list[str]()
-    for data in (*_asked(desk, dataset, backup, reasons), *_waiting(desk, dataset)):
-        if data.get("backup") == backup and data.get("verdict") == "pass" and "manifest_sha256" in data:
-            known.append(str(data["manifest_sha256"]))
-    if not known:
-        reason = reasons[0] if reasons else "it tells of no such backup"
+    following = following_names(repository, listed.manifest) if listed.manifest else {}
+    waiting = [
+        event for event in waiting_events(desk.url, desk.output) if event.resource and event.resource.id == dataset
+    ]
+    told = [msgspec.json.decode(event.data or b"") for event in waiting if event.action == BACKUP_DONE]
+    here = [msgspec.json.decode(event.data or b"") for event in waiting if event.action == BACKUP_SHIPPED]
+    names, reason = {name for data in here for name in shipped_names(data)}, ""
+    try:
+        with _client(desk) as client:
+            told = [*_told(client, dataset, listed.backup), *told]
+            if listed.manifest and (wanted := following.keys() - names):
+                names |= _shipped(client, listed.manifest, wanted)
+    except AtpError as error:
+        reason = str(error).removesuffix(f" (hint: {error.hint})")
+    digest = given or _digest(told, listed.backup)
+    if digest is None:
         desk.output.note(
-            f"warning: the manifest of backup {backup} was not held against the operators' trail: {reason}"
-            " (hint: --manifest-sha256, when you know it)"
+            f"warning: the manifest of backup {listed.backup} was not held against the operators' trail:"
+            f" {reason or 'it tells of no such backup'} (hint: --manifest-sha256, when you know it)"
         )
-    return known[0] if known else None
+    return recorded_of(following, manifest_sha256=digest, names=names, reason=reason, insists=insists)
 
 
-def _asked(desk: Desk, dataset: str, backup: str, reasons: list[str]) -> list[dict[str, Any]]:
-    """`data` of what the server tells, oldest first; `reasons` gets why it tells nothing."""
+def _client(desk: Desk) -> Client:
     key = find_key(desk.key_file, desk.output)
     if key is None:
-        reasons.append("no server was asked, there is no key")
-        return []
-    try:
-        with Client(desk.url, key=key, tries=1) as client:
-            question: dict[str, str | None] = {"action": BACKUP_DONE, "resource": dataset, "text": backup}
-            page = ask(client, OPERATIONS, limits.PAGE_EVENTS_MAX, question)
-    except UnavailableError as error:
-        reasons.append(str(error).removesuffix(f" (hint: {error.hint})"))
-        return []
-    told = (msgspec.json.decode(raw).get("data") for raw in reversed(page.events))
-    return [data for data in told if isinstance(data, dict)]
+        raise UnauthorizedError("no server was asked, there is no key")
+    return Client(desk.url, key=key, tries=1)
 
 
-def _waiting(desk: Desk, dataset: str) -> Iterator[dict[str, Any]]:
-    for line in open_spool(desk.url, tell=desk.output.note).waiting():
-        event = read_record(line).event
-        if event.action == BACKUP_DONE and event.resource is not None and event.resource.id == dataset:
-            yield msgspec.json.decode(event.data or b"{}")
+def _told(client: Client, dataset: str, backup: str) -> list[Any]:
+    """What is told of a backup, from the first on: its manifest, and then how far it was followed. What was told just
+    now may not be found yet, and is asked for once more."""
+    question: dict[str, str | None] = {"action": BACKUP_DONE, "resource": dataset, "text": backup, "order": "index"}
+    told = _data(ask(client, OPERATIONS, limits.PAGE_EVENTS_MAX, question))
+    if _digest(told, backup) is None:
+        time.sleep(_PUBLISHED_SECONDS)
+        told = _data(ask(client, OPERATIONS, limits.PAGE_EVENTS_MAX, question))
+    return told
+
+
+def _digest(told: Iterable[Any], backup: str) -> str | None:
+    """The digest that was told first; whoever has a key to the trail can tell another one later."""
+    of_it = (data for data in told if isinstance(data, dict) and data.get("backup") == backup)
+    digests = (data.get("manifest_sha256") for data in of_it if data.get("verdict") == "pass")
+    return next((str(digest) for digest in digests if digest is not None), None)
+
+
+def _shipped(client: Client, manifest: Manifest, wanted: Set[str]) -> set[str]:
+    """Which of the wanted names are told. What was stored just now may not be found yet, and is asked for once more."""
+    known = _told_since(client, manifest, wanted)
+    if len(known) < len(wanted):
+        time.sleep(_PUBLISHED_SECONDS)
+        known |= _told_since(client, manifest, wanted - known)
+    return known
+
+
+def _told_since(client: Client, manifest: Manifest, wanted: Set[str]) -> set[str]:
+    known, cursor = set[str](), None
+    for _ in range(limits.RECORDED_EVENTS_MAX // limits.PAGE_EVENTS_MAX):
+        question: dict[str, str | None] = {"action": BACKUP_SHIPPED, "resource": manifest.dataset, "order": "index"}
+        question |= {"received_since": (manifest.begun_at - _SKEW).isoformat(), "cursor": cursor}
+        page = ask(client, OPERATIONS, limits.PAGE_EVENTS_MAX, question)
+        known.update(name for data in _data(page) for name in shipped_names(data) if name in wanted)
+        cursor = page.next
+        if cursor is None or len(known) == len(wanted):
+            break
+    return known
+
+
+def _data(page: Page) -> list[Any]:
+    return [msgspec.json.decode(raw).get("data") for raw in page.events]

@@ -6,18 +6,21 @@ from datetime import datetime
 from pathlib import Path
 
 import click
+import msgspec
 
 from atp.cli.files import read_given
 from atp.cli.output import fields, safe
-from atp.cli.recorded import recorded_manifest
+from atp.cli.recorded import recorded
 from atp.cli.vault import Desk, at_desk, counting, day, instant, read_identities, size
 from atp.errors import RefusedError
 from atp.ops.backups.act import restoring
 from atp.ops.backups.act.fetching import FetchedParts
 from atp.ops.backups.act.kinds.choose import arrival_of
 from atp.ops.backups.act.kinds.shape import Occasion
-from atp.ops.backups.act.listing import Listed, check_recorded, find_backup
+from atp.ops.backups.act.listing import Listed, check_none_newer, check_recorded, choose, list_backups
 from atp.ops.backups.act.step import Step
+from atp.ops.backups.evidence import held_of
+from atp.ports.repository import Repository
 from atp.verify.remember import default_memory
 from atp.verify.source import NOTE_FILE_BYTES_MAX
 
@@ -37,6 +40,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="File with the private key.")
 @click.option("--replace", type=_PATH, help="Name what stands at the place; it is moved away, never removed.")
 @click.option("--manifest-sha256", help="Digest of the manifest.  [default: what the operators' trail remembers]")
+@click.option("--unrecorded", "insists", is_flag=True, help="Use objects too that the operators' trail does not know.")
 @click.option("--parts", type=_PATH, help="Keep what is fetched here until the end: a restore that is cut off goes on.")
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask after showing the plan.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan, and do nothing.")
@@ -53,6 +57,7 @@ def command(
     identity: Path,
     replace: Path | None,
     manifest_sha256: str | None,
+    insists: bool,
     parts: Path | None,
     is_sure: bool,
     is_dry: bool,
@@ -60,8 +65,9 @@ def command(
     """Restore DATASET: decrypted aside, checked against what was backed up, and only then given its name.
 
     Shows its plan first. Whatever fails leaves everything as it was. The manifest has to be the one that was recorded
-    when the backup was made. A trail is verified in its place, and held against what this machine verified of its logs
-    before and each --known FILE; served, its logs go on under new origins.
+    when the backup was made, and of what was shipped since only what was recorded is used. A trail is verified in its
+    place, and held against what this machine verified of its logs before and each --known FILE; served, its logs go on
+    under new origins.
 
     \b
     Examples:
@@ -72,27 +78,31 @@ def command(
     known = [read_given(path, NOTE_FILE_BYTES_MAX) for path in known_files]
     name = repository or desk.declared(dataset).repository
     with closing(desk.open(name)) as opened, desk.acting() as doing:
-        listed = find_backup(opened, dataset=dataset, backup=backup, at=instant(at))
+        listed = _chosen(opened, dataset, backup=backup, at=instant(at))
         manifest = restoring.check_whole(listed)
-        check_recorded(listed, recorded_manifest(desk, dataset=dataset, backup=listed.backup, given=manifest_sha256))
+        remembered = recorded(desk, opened, listed, dataset=dataset, given=manifest_sha256, insists=insists)
+        check_recorded(listed, remembered)
+        if remembered.warning:
+            desk.output.note(f"warning: {remembered.warning}")
         target = restoring.observe_target(place, kind=manifest.kind, replace=replace)
         occasion = Occasion(doing.by.id, doing.clock.now(), reason, default_memory(), known)
-        arrival = arrival_of(manifest, repository=opened, identities=identities, at=instant(at), occasion=occasion)
+        arrival = arrival_of(
+            manifest,
+            repository=opened,
+            identities=identities,
+            at=instant(at),
+            occasion=occasion,
+            recorded=remembered,
+        )
         steps = restoring.plan(manifest, target, arrival)
         if is_dry:
             planned = {"backup": listed.backup, "repository": name, "plan": steps}
             return desk.output.answer(planned, "\n".join(_plan_lines(listed, name, steps, arrival.reaches_to)))
-        for line in _plan_lines(listed, name, steps, arrival.reaches_to):
-            desk.output.note(line)
-        _confirm(is_sure)
+        _confirm(desk, _plan_lines(listed, name, steps, arrival.reaches_to), is_sure=is_sure)
         restored = restoring.Restored(listed.backup, str(target.place))
-        data = {
-            "backup": listed.backup,
-            "repository": name,
-            "place": str(target.place),
-            "plan": [s.what for s in steps],
-            "because": reason,
-        }
+        data: dict[str, object] = {"backup": listed.backup, "repository": name, "place": str(target.place)}
+        data |= {"plan": [s.what for s in steps], "because": reason}
+        data |= {"recorded": msgspec.to_builtins(held_of(remembered))}
         with (
             doing.recorded("backup", "restore", resource=dataset, data=data) as record,
             counting("bytes", total=manifest.stored_bytes) as moved,
@@ -106,7 +116,17 @@ def command(
     return desk.output.answer(document, _text(dataset, listed, restored, arrival.reaches_to))
 
 
-def _confirm(is_sure: bool) -> None:
+def _chosen(opened: Repository, dataset: str, *, backup: str | None, at: datetime | None) -> Listed:
+    found = list_backups(opened, dataset=dataset)
+    listed = choose(found, dataset=dataset, backup=backup, at=at)
+    if backup is None:
+        check_none_newer(found, listed, dataset=dataset, at=at)
+    return listed
+
+
+def _confirm(desk: Desk, plan: list[str], *, is_sure: bool) -> None:
+    for line in plan:
+        desk.output.note(line)
     if is_sure:
         return
     if not sys.stdin.isatty():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from atp.cli.acting import Acting
 from atp.cli.output import safe
-from atp.cli.recorded import recorded_manifest
+from atp.cli.recorded import recorded
 from atp.cli.vault import Desk, counting, size, tell, tell_listing
 from atp.ops.backups.act import pruning
 from atp.ops.backups.act.isolation import isolation_warnings
@@ -46,8 +46,6 @@ def verified_copies(desk: Desk, dataset: str, backup: str | None, *, only: str |
             if name == names[0]:
                 meant = choose(listed, dataset=dataset, backup=backup) if backup else newest(listed, dataset=dataset)
                 backup = meant.backup
-                known = recorded_manifest(desk, dataset=dataset, backup=backup, given=asked.manifest_sha256)
-                asked = Asked(asked.identities, known)
             assert backup is not None, "the first repository named it"
             copy = Copy(dataset, name, Verified(backup))
             yield _verify(desk, doing, opened, copy, listed, asked)
@@ -59,7 +57,7 @@ def _verify(desk: Desk, doing: Acting, opened: Repository, copy: Copy, listed: S
     data = {"backup": backup, "repository": repository}
     with doing.recorded("backup", "verify", resource=dataset, data=data) as record:
         record.intend("read")
-        one = _read(opened, backup, listed, asked)
+        one = _read(desk, opened, copy, listed, asked)
         if not declared.is_erasable:  # else nothing may lock it
             one.is_immutable = not _challenged(opened, one)
         shared = isolation_warnings(
@@ -80,12 +78,14 @@ def _verify(desk: Desk, doing: Acting, opened: Repository, copy: Copy, listed: S
     return Copy(dataset, repository, one)
 
 
-def _read(opened: Repository, backup: str, listed: Sequence[Listed], asked: Asked) -> Verified:
+def _read(desk: Desk, opened: Repository, copy: Copy, listed: Sequence[Listed], asked: Asked) -> Verified:
+    backup = copy.verified.backup
     found = next((one for one in listed if one.backup == backup), None)
     if found is None:
         return Verified(backup, faults=["the repository should have a copy of it, and has none"])
+    known = recorded(desk, opened, found, dataset=copy.dataset, given=asked.manifest_sha256)
     with counting("bytes", total=found.manifest.stored_bytes if found.manifest else 0) as moved:
-        return verify(opened, found, identities=asked.identities, expected_sha256=asked.manifest_sha256, moved=moved)
+        return verify(opened, found, identities=asked.identities, recorded=known, moved=moved)
 
 
 def _challenged(opened: Repository, one: Verified) -> bool:

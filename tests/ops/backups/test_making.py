@@ -19,6 +19,7 @@ from atp.ops.backups.act.kinds.files import FilesCapture
 from atp.ops.backups.act.kinds.sqlite import SqliteCapture
 from atp.ops.backups.act.listing import find_backup, list_backups
 from atp.ops.backups.act.verifying import verify
+from atp.ops.backups.evidence import Recorded
 from atp.ops.backups.format.checking import check_tree
 from atp.ops.backups.format.manifest import MANIFEST
 from atp.ops.backups.format.tree import Packed, pack
@@ -227,12 +228,12 @@ def test_a_backup_is_read_back_with_and_without_the_key(world: World) -> None:
         world.repository,
         listed,
         identities=IDENTITIES,
-        expected_sha256=made.manifest_sha256,
+        recorded=Recorded(made.manifest_sha256),
         moved=seen.append,
     )
     assert (with_key.faults, with_key.entries) == ([], made.entries)
     assert made.manifest is not None and sum(seen) == made.manifest.stored_bytes
-    other = verify(world.repository, listed, identities=[], expected_sha256="0" * 64, moved=nothing)
+    other = verify(world.repository, listed, identities=[], recorded=Recorded("0" * 64), moved=nothing)
     assert other.faults == ["its manifest is not the one that was recorded"]
 
 

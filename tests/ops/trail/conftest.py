@@ -8,6 +8,7 @@ import pytest
 from tests.app.copied import lived
 from tests.cli.running import Atp
 from tests.contracts.vaults import release
+from tests.ops.backups.world import World
 
 ESTATE = """\
 version: atp.estate/1
@@ -51,3 +52,11 @@ def atp(here: Path) -> Atp:
     recipient = program.document("backup", "key", "-o", "KEY.txt")["recipient"]
     (here / "estate.yaml").write_text(ESTATE.format(here=here, recipient=recipient))
     return program
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A trail that lived, and its repository."""
+    lived(tmp_path / "data")
+    yield World(tmp_path, tmp_path / "data", kind="trail")
+    release(tmp_path)

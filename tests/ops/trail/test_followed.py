@@ -20,34 +20,26 @@ from atp.ops.backups.act.kinds.choose import arrival_of, check_following
 from atp.ops.backups.act.kinds.shape import Occasion
 from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.act.kinds.trail.following import TrailFollowing
-from atp.ops.backups.act.kinds.trail.increments import Increment, list_increments
+from atp.ops.backups.act.kinds.trail.increments import BEGINNING, Increment, list_increments
 from atp.ops.backups.act.kinds.trail.logs import read_held
 from atp.ops.backups.act.listing import Listed, find_backup, list_backups
 from atp.ops.backups.act.parts import read_parts
 from atp.ops.backups.act.pruning import Decision, decide_following, prune
 from atp.ops.backups.act.workplace import workplace
+from atp.ops.backups.evidence import UNASKED, Recorded
 from atp.ops.backups.format.archive import END, header
 from atp.ops.backups.format.contents import ContentsReader, Entry
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import parse_recipients, seal, unsealed
 from atp.ops.drills.act.kinds.trail import TrailCopy
 from atp.ports.repository import Repository, Sink
-from tests.app.copied import check, has_keys, lived, succeeded
+from tests.app.copied import check, has_keys, succeeded
 from tests.app.opened import ROOT, record, running
-from tests.contracts.vaults import release
 from tests.docs.test_examples import blocks
 from tests.ops.backups.world import ALICE, IDENTITIES, RETENTION, World
 from tests.services.absent import APT_LINE
 
 DATASET = "letters"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    lived(tmp_path / "data")
-    found = World(tmp_path, tmp_path / "data", kind="trail")
-    yield found
-    release(tmp_path)
 
 
 @dataclass
@@ -56,6 +48,7 @@ class Told:
 
     shipped: list[tuple[str, datetime]] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
+    recorded: list[str] = field(default_factory=list)
 
 
 def look(world: World, *, source: Path | None = None, room: str = "room") -> Told:
@@ -75,6 +68,7 @@ def follower(world: World, told: Told, *, source: Path | None = None, room: str 
         room=world.root / room,
         clock=world.clock,
         within=timedelta(seconds=1),
+        record=told.recorded.extend,
         shipped=lambda words, covers: told.shipped.append((words, covers)),
         trouble=told.trouble.append,
     )
@@ -86,12 +80,14 @@ def write(world: World, numbers: range, *, tenant: str = "acme") -> None:
         record(platform, numbers, tenant=tenant)
 
 
-def restore(world: World, place: str = "back", *, at: datetime | None = None) -> Path:
+def restore(world: World, place: str = "back", *, at: datetime | None = None, recorded: Recorded = UNASKED) -> Path:
     listed = find_backup(world.repository, dataset=DATASET, at=at)
     manifest = restoring.check_whole(listed)
     target = restoring.observe_target(world.root / place, kind="trail", replace=None)
     occasion = Occasion(ALICE.id, world.clock.now())
-    arrival = arrival_of(manifest, repository=world.repository, identities=IDENTITIES, at=at, occasion=occasion)
+    arrival = arrival_of(
+        manifest, repository=world.repository, identities=IDENTITIES, at=at, occasion=occasion, recorded=recorded
+    )
     restored = restoring.Restored(listed.backup, place)
     one = restoring.Restore(world.repository, manifest, target, arrival, IDENTITIES, lambda _: None, restored)
     one.carry_out(restoring.plan(manifest, target, arrival), record=world.record("restore"))
@@ -221,13 +217,16 @@ def folders(path: str) -> bytes:
     return b"".join(entry(parent, kind="directory", mode=0o700) for parent in parents)
 
 
-def forge(world: World, archive: Iterable[bytes]) -> Increment:
-    """Whoever knows the recipients stores an increment behind the newest."""
+def forge(
+    world: World, archive: Iterable[bytes], *, series: str = "", number: int = 0, covers: datetime | None = None
+) -> Increment:
+    """Whoever knows the recipients stores an increment, behind the newest where nothing else is said."""
     newest, sealed = increments(world)[-1], io.BytesIO()
     seal(archive, recipients=parse_recipients([world.recipient]), into=sealed)
-    data, covers = sealed.getvalue(), newest.covers + timedelta(seconds=30)
+    data, covers = sealed.getvalue(), covers or newest.covers + timedelta(seconds=30)
     digest = sha256(data).hexdigest()
-    forged = Increment(newest.series, newest.number + 1, newest.covers, covers, digest, len(data))
+    begins = BEGINNING if series else newest.covers
+    forged = Increment(series or newest.series, number or newest.number + 1, begins, covers, digest, len(data))
     with world.repository.store(forged.name(DATASET)) as sink:
         sink.write(data)
     return forged

@@ -32,7 +32,7 @@ _AWAY = (UnavailableError, ServerBugError, TamperedError)
 _PLACE = ("index", "received_at", "by", "sealed")
 """Members of an answered event that are not its sender's."""
 _PAGE_EVENTS = 1_000
-_PUBLISH_SECONDS = 2
+PUBLISH_SECONDS = 2.0
 """That an event may take to be found by whoever asks for the act next; usually it is a twentieth of a second."""
 
 
@@ -55,7 +55,8 @@ class ServerThenSpool:
 
     What waits in the spool is delivered before anything is sent, so the order of one machine is that of its events. A
     server that did not answer is left alone for a while. `user` is who acts when no server knows it; `tell` gets
-    sentences for people.
+    sentences for people. An event may take `publish_seconds` to be found by whoever asks next; None: that is not waited
+    for.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class ServerThenSpool:
         user: str,
         tell: Callable[[str], object],
         rest_seconds: float = SERVER_REST_SECONDS,
+        publish_seconds: float | None = PUBLISH_SECONDS,
     ) -> None:
         self._client = client
         self._spool = spool
@@ -76,6 +78,7 @@ class ServerThenSpool:
         self._user = user
         self._tell = tell
         self._rest_seconds = rest_seconds
+        self._publish_seconds = publish_seconds
         self._rests_until = float("-inf")
         self._has_met = False
 
@@ -174,7 +177,7 @@ class ServerThenSpool:
 
     def _send(self, client: Client, event: Event, expect: Mapping[str, int]) -> None:
         self._deliver(client)
-        query = {"expect": msgspec.json.encode(expect).decode() if expect else None, "wait": _PUBLISH_SECONDS}
+        query = {"expect": msgspec.json.encode(expect).decode() if expect else None, "wait": self._publish_seconds}
         client.send([msgspec.json.encode(event)], tenant=OPERATIONS, query=query)
 
     def _deliver(self, client: Client) -> None:

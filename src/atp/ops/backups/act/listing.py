@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from atp.errors import AtpError, MalformedError, MissingError, TamperedError
+from atp.errors import AtpError, MalformedError, MissingError, RefusedError, TamperedError
 from atp.ops.backups.act.parts import read_manifest
+from atp.ops.backups.evidence import Recorded
 from atp.ops.backups.format.manifest import HOLD, MANIFEST, Manifest, begun_at, manifest_sha256
 from atp.ports.repository import Kept, Repository
 
@@ -74,28 +75,59 @@ def choose(listed: Sequence[Listed], *, dataset: str, backup: str | None = None,
     if not fitting:
         when = f" from before {at:%Y-%m-%d %H:%M:%SZ}" if at else ""
         raise MissingError(f"could not find a good backup of {dataset}{when}", hint="atp backup list")
-    return max(fitting, key=lambda one: one.manifest.consistent_at if one.manifest else begun_at(one.backup))
+    return max(fitting, key=_moment)
 
 
 def newest(listed: Sequence[Listed], *, dataset: str) -> Listed:
     """The newest backup, be it good or not. MissingError: none. Pure."""
     if not listed:
         raise MissingError(f"could not find a backup of {dataset}", hint=f"atp backup run {dataset}")
-    return max(listed, key=lambda one: one.backup)
+    return max(listed, key=_moment)
 
 
-def check_recorded(listed: Listed, expected_sha256: str | None) -> None:
-    """TamperedError when the manifest is not the one whose digest was recorded; nothing is known of None."""
-    if expected_sha256 is not None and listed.manifest_sha256 != expected_sha256:
+def is_another(listed: Listed, recorded: Recorded) -> bool:
+    """Whether the manifest is not the one whose digest was recorded; nothing is known where none was. Pure."""
+    return recorded.manifest_sha256 is not None and listed.manifest_sha256 != recorded.manifest_sha256
+
+
+def is_stranger(recorded: Recorded) -> bool:
+    """Whether the trail was asked, and knows no such backup: then anybody may have made it. Pure."""
+    return recorded.manifest_sha256 is None and not recorded.uses_others
+
+
+def check_recorded(listed: Listed, recorded: Recorded) -> None:
+    """TamperedError when the manifest is not the one that was recorded, or the trail was asked and knows none. Pure."""
+    if is_another(listed, recorded):
         raise TamperedError(
             f"could not use backup {listed.backup}: its manifest is not the one that was recorded",
             hint="use another backup, and find out who wrote there",
+        )
+    if is_stranger(recorded):
+        raise TamperedError(
+            f"could not use backup {listed.backup}: the operators' trail does not know it, anybody may have made it",
+            hint="--backup ID of another; --manifest-sha256, when you know it; --unrecorded, when that trail is lost",
+        )
+
+
+def check_none_newer(listed: Sequence[Listed], chosen: Listed, *, dataset: str, at: datetime | None = None) -> None:
+    """RefusedError when a newer backup (from before `at`) is not whole: nobody goes further back unknowingly. Pure."""
+    damaged = [one for one in listed if not one.is_good and (at is None or _moment(one) <= at)]
+    newest = max(damaged, key=_moment, default=chosen)
+    if _moment(newest) > _moment(chosen):
+        raise RefusedError(
+            f"could not restore the newest backup of {dataset}, {newest.backup}: {newest.faults[0]}",
+            hint=f"--backup {chosen.backup} is an older one that is whole",
         )
 
 
 def last_good(listed: Sequence[Listed]) -> Listed | None:
     """The newest backup of which all is there."""
     return next((one for one in reversed(listed) if one.is_good), None)
+
+
+def _moment(one: Listed) -> datetime:
+    """What a backup shows, or when it was begun; ids alone do not tell two of one second apart."""
+    return one.manifest.consistent_at if one.manifest else begun_at(one.backup)
 
 
 def _listed(repository: Repository, dataset: str, backup: str, objects: Mapping[str, Kept]) -> Listed:

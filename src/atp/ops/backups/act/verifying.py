@@ -5,9 +5,9 @@ from hashlib import sha256
 
 from atp.errors import AtpError, MissingError, RefusedError, TamperedError
 from atp.ops.backups.act.kinds.choose import check_following
-from atp.ops.backups.act.listing import Listed
+from atp.ops.backups.act.listing import Listed, is_another, is_stranger
 from atp.ops.backups.act.parts import Moved, Source, check_parts, read_parts
-from atp.ops.backups.evidence import Verified
+from atp.ops.backups.evidence import UNASKED, Recorded, Verified
 from atp.ops.backups.format.archive import ArchiveReader, Member
 from atp.ops.backups.format.contents import ContentsReader, Entry, path_text
 from atp.ops.backups.format.manifest import Manifest
@@ -21,27 +21,30 @@ def verify(
     listed: Listed,
     *,
     identities: Sequence[Identity],
-    expected_sha256: str | None = None,
+    recorded: Recorded = UNASKED,
     moved: Moved,
 ) -> Verified:
     """Read a whole backup. UnavailableError when the repository does not answer; all else is a fault in the answer.
 
-    `expected_sha256` is what the operators' trail remembers of the manifest. Bounded memory, no disk.
+    `recorded` is what the operators' trail remembers of it. Bounded memory, no disk.
     """
     found = Verified(listed.backup, faults=list(listed.faults), warnings=list(listed.hidden))
     manifest = listed.manifest
-    if expected_sha256 is not None and listed.manifest_sha256 != expected_sha256:
+    if is_another(listed, recorded):
         found.faults.append("its manifest is not the one that was recorded")
+    elif is_stranger(recorded):
+        found.faults.append("the operators' trail does not know it: anybody may have made it")
     if manifest is None or found.faults:
         return found
     found.stored_bytes = manifest.stored_bytes
+    found.warnings += filter(None, [recorded.warning])
     _check_days(repository, manifest, found)
     try:
         if identities:
             found.entries = _check_contents(repository, manifest, identities, moved)
         else:
             check_parts(repository, manifest, list(manifest.parts()), moved=moved)
-        found.following = check_following(repository, manifest, identities)
+        found.following = check_following(repository, manifest, identities, recorded)
         found.is_read_back = True
     except (TamperedError, MissingError, RefusedError) as error:
         found.faults.append(str(diagnosed(repository, manifest, error)))

@@ -13,13 +13,15 @@ from atp.merkle.dsse import read_signatures
 from atp.merkle.encodings import format_base64
 from atp.ops.backups.act.kinds.choose import ReadAddress
 from atp.ops.backups.act.kinds.shape import Occasion
+from atp.ops.backups.act.listing import Listed
 from atp.ops.backups.act.step import Step, carry_out
+from atp.ops.backups.evidence import UNASKED, Recorded
 from atp.ops.backups.format.seal import Identity
 from atp.ops.drills.act.fence import can_fence, fence_words
 from atp.ops.drills.act.keeping import Keep
 from atp.ops.drills.act.kinds.choose import production_of
 from atp.ops.drills.act.kinds.shape import Production
-from atp.ops.drills.act.running import Fencing, Ran, Run
+from atp.ops.drills.act.running import Fencing, Ran, Recall, Run
 from atp.ops.drills.act.scratch import Scratch, scratch, sweep
 from atp.ops.drills.act.telling import Around, figures
 from atp.ops.drills.declare import EVIDENCE, Declared, check_apart, plan
@@ -39,12 +41,17 @@ _LOCAL = ("/", "127.", "localhost:", "::1:")
 """How addresses begin that are on this machine: sockets, and the loopback."""
 
 
+def unasked(_: Repository, __: Listed, ___: str) -> Recorded:
+    """Nobody asks the trail."""
+    return UNASKED
+
+
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at hand, `read`
-    gives the address that a reference means, `memory` is what this machine verified of logs, `fence` gives what starts
-    a process behind one. `recorded` gives the digest that was told of a backup's manifest when it was made, None when
-    nobody told one; without it nobody is asked."""
+    gives the address that a reference means, `memory` is what this machine verified of logs, `recall` gives what the
+    operators' trail remembers of a backup (`unasked`: there is none, and nothing is judged by it), `fence` what starts
+    a process behind one."""
 
     by: Person
     sink: Sink
@@ -55,8 +62,8 @@ class Hands:
     sign: Callable[[Statement], Sealed]
     read: ReadAddress | None = None
     memory: Memory | None = None
+    recall: Recall = unasked
     fence: Fencing = fence_words
-    recorded: Callable[[str], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +200,9 @@ def _run(declared: Declared, production: Production, asked: Asked, hands: Hands,
         clock=hands.clock,
         ran=ran,
         occasion=Occasion(hands.by.id, hands.clock.now(), "a drill", hands.memory),
+        recall=hands.recall,
         only=asked.only,
         addresses=asked.addresses,
-        recorded=hands.recorded,
     )
 
 

@@ -26,9 +26,10 @@ from atp.limits import DRILL_ADDRESSES_MAX, DRILL_TOLD_CHARS_MAX, HEARTBEAT_LINE
 from atp.ops.backups.act import restoring
 from atp.ops.backups.act.kinds.choose import arrival_of
 from atp.ops.backups.act.kinds.shape import Occasion
-from atp.ops.backups.act.listing import Listed, list_backups
+from atp.ops.backups.act.listing import Listed, is_another, list_backups
 from atp.ops.backups.act.parts import read_parts
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
+from atp.ops.backups.evidence import UNASKED, Recorded
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
 from atp.ops.drills.act.asking import ask, covered, listening, outside, sockets_here
@@ -45,6 +46,8 @@ from atp.ops.estate.evidence.proofs import Verdict
 from atp.ops.secrecy import without_secrets
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
+
+Recall = Callable[[Repository, Listed, str], Recorded]
 
 
 class Fencing(Protocol):
@@ -81,7 +84,7 @@ class Ran:
     recovered: Recovered | None = None
     walls: Walls | None = None
     lock: LockTried | None = None
-    is_recorded: bool | None = None
+    recorded: Recorded | None = None
     raw: Copied | None = None
 
     @property
@@ -99,7 +102,7 @@ class Ran:
 class Run:
     """One drill: the steps of `plan` as methods. `opened` gives a repository by its name, `only` names the one to use;
     `fence` gives the words that start a process behind it, `addresses` are production's: they have to be out of reach,
-    `occasion` is what a restored trail is told."""
+    `occasion` is what a restored trail is told; `recall` gives what the operators' trail remembers of a backup."""
 
     declared: Declared
     production: Production
@@ -111,9 +114,9 @@ class Run:
     clock: Clock
     ran: Ran
     occasion: Occasion
+    recall: Recall
     only: str | None = None
     addresses: Sequence[str] = ()
-    recorded: Callable[[str], str | None] | None = None
     _lost: float = 0.0
     _repository: Repository | None = None
 
@@ -198,18 +201,11 @@ class Run:
         self.ran.listed = newest
         if newest.manifest is None or newest.faults:
             raise _failed(_cause_of(newest), newest.faults[0])
-        self._check_recorded(newest)
+        self.ran.recorded = self.recall(self._repository, newest, self.declared.dataset)
+        if is_another(newest, self.ran.recorded):
+            raise _failed("exchanged", f"the manifest of {newest.backup} is not the one that was recorded")
         self._leg("chosen")
         return {"backup": newest.backup, "repository": left[0], "manifest_sha256": newest.manifest_sha256}
-
-    def _check_recorded(self, newest: Listed) -> None:
-        """Whoever knows the recipients can make a backup: this one has to be that of which was told."""
-        if self.recorded is not None:
-            known = self.recorded(newest.backup)
-            self.ran.is_recorded = known is not None
-            if known not in (None, newest.manifest_sha256):
-                told = f"the manifest of {newest.backup} is not the one that was told of when it was made"
-                raise _failed("manifest", told)
 
     def _check_keys(self) -> None:
         """When the first recipient's key is lost, one that is given is left out, and there has to be another."""
@@ -230,7 +226,13 @@ class Run:
         assert manifest is not None and repository is not None
         target = restoring.observe_target(self.scratch.copy, kind=manifest.kind, replace=None)
         restored = restoring.Restored(manifest.backup, str(target.place))
-        arrival = arrival_of(manifest, repository=repository, identities=self.identities, occasion=self.occasion)
+        arrival = arrival_of(
+            manifest,
+            repository=repository,
+            identities=self.identities,
+            occasion=self.occasion,
+            recorded=self.ran.recorded or UNASKED,
+        )
         steps = restoring.plan(manifest, target, arrival)
         one = restoring.Restore(repository, manifest, target, arrival, self.identities, _nothing, restored)
         one.carry_out(steps, record=_Within(record, "restore"))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from atp.limits import DRILL_TOLD_CHARS_MAX
+from atp.ops.backups.evidence import UNASKED, held_of
 from atp.ops.drills.act.running import Ran, tools
 from atp.ops.drills.declare import Declared
 from atp.ops.drills.evidence.figures import Answer, Done, Leg, Objective, Source, verdict_of
@@ -58,8 +59,8 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
     )
     if ran.lock is not None and ran.lock.verdict != "not promised":
         objectives += (judge_lock(ran.lock),)
-    if ran.is_recorded is not None:
-        objectives += (judge_record(is_recorded=ran.is_recorded),)
+    if ran.recorded is not None and ran.recorded != UNASKED:
+        objectives += (judge_record(is_recorded=ran.recorded.manifest_sha256 is not None),)
     manifest = ran.manifest
     return Done(
         verdict=verdict_of(objectives),
@@ -96,6 +97,7 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         missed_slots=around.missed_slots,
         lock=ran.lock,
         key_beside=around.key_beside,
+        recorded=held_of(ran.recorded) if ran.recorded else None,
         raw_copy_seconds=_rounded(ran.raw.seconds) if ran.raw else None,
         raw_copy_bytes=ran.raw.total_bytes if ran.raw else 0,
         ratio_to_raw_copy=_ratio(ran),

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from atp.errors import MalformedError
+from atp.ops.backups.evidence import Held
 from atp.ops.estate.evidence.proofs import Aware, Seconds, Verdict
 
 LockVerdict = Literal["held", "broken", "not promised", "not tried"]
@@ -90,6 +91,7 @@ class Signed(msgspec.Struct, frozen=True):
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One drill. `number` counts the drills of a dataset from 1; `cause` is a word for what went wrong first.
 
+    `recorded` says what of the backup was held against the operators' trail: that nothing was is no failure, only less.
     `previous_sha256` is of the envelope of the drill's predecessor, None for the first: whoever takes one away breaks
     the chain. `missed_slots` are instants since then at which a drill was due and none came. `ratio_to_raw_copy` is the
     time of the restore over that of a plain copy of as many bytes; `argv` are programs that were run. `key_beside`:
@@ -129,6 +131,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     previous_sha256: str | None = None
     missed_slots: tuple[Aware, ...] = ()
     lock: LockTried | None = None
+    recorded: Held | None = None
     raw_copy_seconds: Seconds | None = None
     raw_copy_bytes: int = 0
     ratio_to_raw_copy: float | None = None

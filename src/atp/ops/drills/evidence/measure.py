@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from atp.ops.backups.evidence import Held
 from atp.ops.declaration.durations import about, format_duration, format_second
 from atp.ops.drills.evidence.figures import Acknowledged, Answer, LockTried, Objective, Source
 from atp.ops.estate.evidence.proofs import Verdict
@@ -184,6 +185,16 @@ def reach_told(sums: Acknowledged) -> str:
     """How far the copy reaches, for people."""
     newest = format_second(sums.newest_recovered_at) if sums.newest_recovered_at else "none"
     return f"{sums.recovered} recovered, {sums.lost} lost, {sums.holes} missing in the middle; newest {newest}"
+
+
+def recorded_told(held: Held) -> str:
+    """What of the backup was held against the operators' trail, for people."""
+    parts = ["the manifest is the one in the trail" if held.manifest else "nothing tells whether the manifest is ours"]
+    if held.objects:
+        parts.append(f"so are {held.objects:,} objects that follow")
+    if held.others:
+        parts.append(f"{held.others:,} others were {'used' if held.others_used else 'left aside'}")
+    return ", ".join(parts) + (f": {held.reason}" if held.reason and (held.others or not held.manifest) else "")
 
 
 def _seconds(length: timedelta) -> float:

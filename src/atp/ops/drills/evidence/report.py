@@ -6,6 +6,7 @@ from html import escape
 from atp.ops.declaration.durations import format_second
 from atp.ops.drills.evidence.chart import chart
 from atp.ops.drills.evidence.history import Drill
+from atp.ops.drills.evidence.measure import recorded_told
 
 Missing = Mapping[str, Sequence[int]]
 Rows = list[tuple[str, ...]]
@@ -102,6 +103,8 @@ def _lines(drill: Drill) -> Iterator[str]:
     yield f"Legs after the loss: {', '.join(f'{leg.name} {leg.seconds:.3f} s' for leg in done.legs) or 'none'}."
     if done.backup:
         yield f"Backup {done.backup} from {done.repository}, manifest sha256 {done.manifest_sha256}."
+    if done.recorded:
+        yield f"Held against the operators' trail: {recorded_told(done.recorded)}."
     if done.lock:
         yield f"Lock of {done.lock.repository}: {done.lock.verdict}{'; '.join(('', *done.lock.succeeded))}."
     if done.ratio_to_raw_copy is not None:

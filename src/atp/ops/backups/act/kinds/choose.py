@@ -1,6 +1,6 @@
 """Which kind of dataset is captured and received by whom."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from atp.ops.backups.act.kinds.trail.keeping import following_increments, needle
 from atp.ops.backups.act.kinds.trail.packing import TrailCapture
 from atp.ops.backups.act.parts import Moved
 from atp.ops.backups.declare import Declared
+from atp.ops.backups.evidence import UNASKED, Recorded
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity
 from atp.ops.estate.declare.values import Source
@@ -61,11 +62,12 @@ def connection_of(address: Source | None, read: ReadAddress | None) -> Connectio
     return parse_connection(address.place or read(address))
 
 
-def following_names(repository: Repository, manifest: Manifest) -> Sequence[str]:
-    """The objects that follow a backup, without which it reaches less far. Costs a listing where there are such."""
+def following_names(repository: Repository, manifest: Manifest) -> Mapping[str, datetime]:
+    """The objects that follow a backup, without which it reaches less far, and until when each says that it reaches.
+    Costs a listing where there are such."""
     if manifest.kind == "postgresql":
         return following_segments(repository, manifest)
-    return following_increments(repository, manifest) if manifest.kind == "trail" else ()
+    return following_increments(repository, manifest) if manifest.kind == "trail" else {}
 
 
 def needless_names(repository: Repository, manifests: Sequence[Manifest], *, dataset: str) -> Sequence[str]:
@@ -90,9 +92,10 @@ def arrival_of(
     identities: Sequence[Identity],
     at: datetime | None = None,
     occasion: Occasion | None = None,
+    recorded: Recorded = UNASKED,
 ) -> Arrival:
     """What makes a dataset of a backup again. `at`: as it was then, where the kind can do that. `occasion`: what a
-    trail writes down.
+    trail writes down. `recorded`: which of the objects that follow the backup may be used.
 
     TamperedError or MissingError when what has to follow the backup is not there. InvalidError when checkpoints are
     given and it is no trail, or are too long for an entry of its log, or the reason is.
@@ -100,24 +103,26 @@ def arrival_of(
     if occasion is not None:
         _check_occasion(occasion, manifest)
     if manifest.kind == "postgresql":
-        arrival = PostgresqlArrival(repository, manifest, identities, at)
+        arrival = PostgresqlArrival(repository, manifest, identities, at, recorded)
         arrival.prepare()
         return arrival
     if manifest.kind == "trail":
         assert occasion is not None, "whoever restores a trail says so"
-        trail = TrailArrival(repository, manifest, identities, occasion, at)
+        trail = TrailArrival(repository, manifest, identities, occasion, at, recorded)
         trail.prepare()
         return trail
     reaches_to = manifest.consistent_at
     return SqliteArrival(reaches_to) if manifest.kind == "sqlite" else FilesArrival(reaches_to)
 
 
-def check_following(repository: Repository, manifest: Manifest, identities: Sequence[Identity]) -> int | None:
-    """Read all that was shipped after a backup, with keys decrypted too; how many objects, None where nothing is.
-    TamperedError or MissingError names the first that is not there, or not what was stored."""
+def check_following(
+    repository: Repository, manifest: Manifest, identities: Sequence[Identity], recorded: Recorded = UNASKED
+) -> int | None:
+    """Read all that was shipped after a backup and may be used, with keys decrypted too; how many objects, None where
+    nothing is. TamperedError or MissingError names the first that is not there, or not what was stored."""
     if manifest.kind == "postgresql":
-        return check_segments(repository, manifest, identities)
-    return check_increments(repository, manifest, identities) if manifest.kind == "trail" else None
+        return check_segments(repository, manifest, identities, recorded)
+    return check_increments(repository, manifest, identities, recorded) if manifest.kind == "trail" else None
 
 
 def follower_of(declared: Declared, shipping: Shipping, *, read: ReadAddress) -> Follower:

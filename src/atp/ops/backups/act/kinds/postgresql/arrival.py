@@ -14,9 +14,17 @@ from atp.errors import MalformedError, MissingError, TamperedError, UnavailableE
 from atp.limits import POSTGRESQL_HISTORY_BYTES_MAX, REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.kinds.files import check_listed, receive_tree
 from atp.ops.backups.act.kinds.postgresql.instance import Instance, control_of, restore_command, running
-from atp.ops.backups.act.kinds.postgresql.segments import Shipped, list_shipped, needed, reaches_to, wal_prefix
+from atp.ops.backups.act.kinds.postgresql.segments import (
+    Shipped,
+    list_shipped,
+    needed,
+    reaches_to,
+    usable,
+    wal_prefix,
+)
 from atp.ops.backups.act.kinds.shape import Doing
 from atp.ops.backups.act.step import Data, Step
+from atp.ops.backups.evidence import UNASKED, Recorded
 from atp.ops.backups.format.contents import ContentsReader, Names
 from atp.ops.backups.format.manifest import Cluster, Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
@@ -36,6 +44,7 @@ class PostgresqlArrival:
     manifest: Manifest
     identities: Sequence[Identity]
     at: datetime | None = None
+    recorded: Recorded = UNASKED
     told: Sequence[str] = ()
     _names: Names | None = None
     _following: tuple[Shipped, ...] = ()
@@ -45,7 +54,7 @@ class PostgresqlArrival:
         MissingError when it does not reach that far."""
         assert self.manifest.cluster is not None, "backups of this kind say what log they need"
         listed = list_shipped(self.repository, wal_prefix(self.manifest.dataset, self.manifest.cluster.system))
-        self._following = tuple(needed(listed, self.manifest.cluster, at=self.at))
+        self._following = tuple(needed(usable(listed, self.recorded), self.manifest.cluster, at=self.at))
 
     @property
     def reaches_to(self) -> datetime:
@@ -118,12 +127,14 @@ class PostgresqlArrival:
             )
 
 
-def check_following(repository: Repository, manifest: Manifest, identities: Sequence[Identity]) -> int:
+def check_following(
+    repository: Repository, manifest: Manifest, identities: Sequence[Identity], recorded: Recorded
+) -> int:
     """Read every segment that follows a backup, with keys decrypted too; how many there are. TamperedError or
     MissingError names the first that is not there, or not what was stored. Bounded memory, no disk."""
     assert manifest.cluster is not None, "backups of this kind say what log they need"
     listed = list_shipped(repository, wal_prefix(manifest.dataset, manifest.cluster.system))
-    following = needed(listed, manifest.cluster, at=None)
+    following = needed(usable(listed, recorded), manifest.cluster, at=None)
     for one in following:
         for _ in read_segment(repository, one, identities, bytes_max=bytes_max_of(one, manifest.cluster)):
             pass

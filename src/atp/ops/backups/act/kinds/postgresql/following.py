@@ -2,14 +2,14 @@
 
 `pg_receivewal --synchronous` receives it, through a replication slot, so that nothing is lost while nobody follows. A
 segment that stays open is closed within a time (`pg_switch_wal`); when the server is gone, what was received of it is
-shipped as it is. Repeatable: what was shipped already is not shipped again.
+shipped as it is. Repeatable: a death between the repository and the note of it ships a segment once more.
 """
 
 import io
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,8 +17,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from atp.errors import AtpError, InvalidError, UnavailableError
-from atp.limits import REPOSITORY_CHUNK_BYTES
+from atp.limits import REPOSITORY_CHUNK_BYTES, SHIPPED_BATCH_BYTES, SHIPPED_NAMES_MAX
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
+from atp.ops.backups.act.kinds.postgresql.noted import Noted, read_noted, write_noted
 from atp.ops.backups.act.kinds.postgresql.programs import (
     environment,
     find_program,
@@ -27,7 +28,7 @@ from atp.ops.backups.act.kinds.postgresql.programs import (
     mortal_words,
     query,
 )
-from atp.ops.backups.act.kinds.postgresql.segments import list_shipped, shipped_name, wal_prefix
+from atp.ops.backups.act.kinds.postgresql.segments import shipped_name, wal_prefix
 from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.format.seal import parse_recipients, seal
 
@@ -42,6 +43,17 @@ _SAID_BYTES = 4_096
 
 
 @dataclass(slots=True)
+class _Sealed:
+    """A segment on its way: kept until every repository has it, so that one which does not answer costs one record."""
+
+    file: str
+    name: str
+    covers_until: datetime
+    data: bytes
+    is_recorded: bool = False
+
+
+@dataclass(slots=True)
 class Following:
     """See Follower: one server that is followed."""
 
@@ -50,6 +62,7 @@ class Following:
     _system: str = ""
     _done: dict[str, set[str]] = field(default_factory=dict)
     _marks: dict[str, datetime] = field(default_factory=dict)
+    _sealed: dict[str, _Sealed] = field(default_factory=dict)
     _closed_at: float = 0.0
 
     def run(self, *, is_over: Callable[[], bool]) -> None:
@@ -76,7 +89,9 @@ class Following:
         if is_standby == "t":
             raise InvalidError("could not follow the server: it is a standby", hint="follow the primary")
         self._room.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._find_shipped()
+        noted = read_noted(self._room)
+        self._done = {name: set(noted.shipped.get(name, ())) for name in self.shipping.repositories}
+        self._marks = dict(noted.marks)
         self._make_slot()
         self._switch()
 
@@ -96,29 +111,36 @@ class Following:
         if time.monotonic() - self._closed_at < self.shipping.within.total_seconds():
             return
         try:
-            self._close_segment(is_alive)
+            self._close_segment(is_alive, is_shipped=is_shipped)
             if is_shipped:
                 self.shipping.is_well()
         except AtpError as error:
             self.shipping.tell(str(error))
             self._ship_partial()
 
-    def _close_segment(self, is_alive: Callable[[], bool]) -> None:
-        if not self._switch() or not is_alive():
+    def _close_segment(self, is_alive: Callable[[], bool], *, is_shipped: bool) -> None:
+        closed = self._switch()
+        if closed is None or not is_alive():
             raise UnavailableError(f"could not receive the write-ahead log: {said(self._room)}")
+        segment, at = closed
+        if is_shipped and all(segment in done for done in self._done.values()):
+            self.shipping.shipped(segment, at)  # nothing was written since: the server is idle, and all is there
 
-    def _switch(self) -> bool:
+    def _switch(self) -> tuple[str, datetime] | None:
         """Close the open segment, and mark that all that was committed by now, by the server's clock, is in it or
-        before it; whether somebody receives. When it was received tells nothing: that may be much later."""
+        before it: this segment, and when; None when nobody receives. When it was received tells nothing: that may be
+        much later. Of an idle server it is the one that was closed before: its log ends with it."""
         self._closed_at = time.monotonic()
         rows = query(
-            "SELECT active, extract(epoch FROM statement_timestamp()), pg_walfile_name(pg_switch_wal())"
+            "SELECT active, extract(epoch FROM statement_timestamp()), pg_walfile_name(pg_switch_wal() - 1)"
             f" FROM pg_replication_slots WHERE slot_name = {literal(slot_of(self.shipping.dataset))}",
             connection=self.connection,
         )
-        for _, seconds, segment in rows:
-            self._mark(segment, datetime.fromtimestamp(0, UTC) + timedelta(seconds=float(seconds)))
-        return any(is_active == "t" for is_active, _, _ in rows)
+        found = [(segment, datetime.fromtimestamp(0, UTC) + timedelta(seconds=float(at))) for _, at, segment in rows]
+        for segment, at in found:
+            self._mark(segment, at)
+        self._note()
+        return found[0] if rows and rows[0][0] == "t" else None
 
     def _mark(self, segment: str, at: datetime) -> None:
         self._marks[segment[8:]] = max(at, self._marks.get(segment[8:], at))
@@ -150,17 +172,8 @@ class Following:
         for path in self._room.iterdir():
             path.unlink()
 
-    def _find_shipped(self) -> None:
-        for name, repository in self.shipping.repositories.items():
-            found = list_shipped(repository, self._prefix)
-            self._done[name] = {one.segment for one in found if not one.is_partial}
-            for one in found:
-                if not one.is_history and one.covers_until <= self.shipping.clock.now():
-                    self._mark(one.segment, one.covers_until)
-
-    @property
-    def _prefix(self) -> str:
-        return wal_prefix(self.shipping.dataset, self._system)
+    def _note(self) -> None:
+        write_noted(self._room, Noted(shipped={n: frozenset(d) for n, d in self._done.items()}, marks=self._marks))
 
     def _make_slot(self) -> None:
         """The slot, which nobody else uses. Made in SQL it keeps the log from the last checkpoint on; the program would
@@ -241,12 +254,11 @@ class Following:
         receiver to go on from."""
         whole = sorted(path for path in self._room.iterdir() if _SEGMENT.fullmatch(path.name))
         whole = [path for path in whole if path.suffix != ".partial"]
-        for path in whole:
-            try:
-                self._ship(path, is_partial=False)
-            except AtpError as error:
-                self.shipping.tell(str(error))
-                return False
+        try:
+            self._ship(whole, is_partial=False)
+        except AtpError as error:
+            self.shipping.tell(str(error))
+            return False
         segments = [path for path in whole if path.suffix != ".history"]
         for path in segments[:-1]:
             path.unlink()
@@ -265,7 +277,7 @@ class Following:
         is_shipped = True
         for path in self._room.glob("*.partial"):
             try:
-                self._ship(path, is_partial=True)
+                self._ship([path], is_partial=True)
             except FileNotFoundError:
                 is_shipped = False  # it became whole meanwhile, and is shipped as that
             except AtpError as error:
@@ -273,25 +285,47 @@ class Following:
                 is_shipped = False
         return is_shipped
 
-    def _ship(self, path: Path, *, is_partial: bool) -> None:
-        """To each repository that has not got it."""
-        segment, key = path.name.removesuffix(".partial"), _key(path, is_partial)
-        missing = [name for name, done in self._done.items() if segment not in done and key not in done]
-        if not missing:
-            return
+    def _ship(self, paths: Iterable[Path], *, is_partial: bool) -> None:
+        """Seal what some repository has not got; several that are small are written down at once, then stored."""
+        for path in paths:
+            held = self._sealed.values()
+            if len(held) >= SHIPPED_NAMES_MAX or sum(len(one.data) for one in held) >= SHIPPED_BATCH_BYTES:
+                self._store_sealed()
+            key = _key(path, is_partial)
+            if self._missing(key) and key not in self._sealed:
+                self._sealed[key] = self._seal(path, is_partial=is_partial)
+        self._store_sealed()
+
+    def _missing(self, key: str) -> list[str]:
+        """The repositories that have neither this file nor, of one that is not whole, the whole one."""
+        segment = key.partition(".partial@")[0]
+        return [name for name, done in self._done.items() if not {segment, key} & done]
+
+    def _seal(self, path: Path, *, is_partial: bool) -> _Sealed:
+        segment, sealed = path.name.removesuffix(".partial"), io.BytesIO()
         covers_until = self._covers_until(segment, is_partial=is_partial)
-        sealed = io.BytesIO()
         with path.open("rb") as file:
             chunks = iter(lambda: file.read(REPOSITORY_CHUNK_BYTES), b"")
             seal(chunks, recipients=parse_recipients(self.shipping.recipients), into=sealed)
-        data = sealed.getvalue()
+        data, prefix = sealed.getvalue(), wal_prefix(self.shipping.dataset, self._system)
         digest = sha256(data).hexdigest()
-        name = shipped_name(self._prefix, segment, is_partial=is_partial, covers_until=covers_until, sha256=digest)
-        for repository in missing:
-            self.shipping.store(self.shipping.repositories[repository], name, [data])
-            self._done[repository].add(key)
-        if not segment.endswith(".history"):
-            self.shipping.shipped(path.name, covers_until)
+        name = shipped_name(prefix, segment, is_partial=is_partial, covers_until=covers_until, sha256=digest)
+        return _Sealed(path.name, name, covers_until, data)
+
+    def _store_sealed(self) -> None:
+        """No evidence, no act: nothing is stored before all of it is written down."""
+        if new := [one for one in self._sealed.values() if not one.is_recorded]:
+            self.shipping.record([one.name for one in new])
+            for one in new:
+                one.is_recorded = True
+        for key, one in list(self._sealed.items()):
+            for repository in self._missing(key):
+                self.shipping.store(self.shipping.repositories[repository], one.name, [one.data])
+                self._done[repository].add(key)
+            self._note()
+            del self._sealed[key]
+            if not one.file.endswith(".history"):
+                self.shipping.shipped(one.file, one.covers_until)
 
 
 def slot_of(dataset: str) -> str:

@@ -1,17 +1,24 @@
 """Which segments of the write-ahead log a backup needs, and which none does."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 
 from atp.ops.backups.act.kinds.postgresql.segments import Shipped, list_shipped, number_of, wal_prefix
 from atp.ops.backups.format.manifest import Cluster, Manifest
 from atp.ports.repository import Repository
 
 
-def following_segments(repository: Repository, manifest: Manifest) -> list[str]:
-    """The names of all that follows a backup; histories of timelines count. Costs a listing."""
+def following_segments(repository: Repository, manifest: Manifest) -> Mapping[str, datetime]:
+    """The names of all that follows a backup, and until when each reaches; histories of later timelines count, the
+    others are in the backup. Costs a listing."""
     assert manifest.cluster is not None, "backups of this kind say what log they need"
     listed = list_shipped(repository, wal_prefix(manifest.dataset, manifest.cluster.system))
-    return [one.name for one in listed if one.is_history or not _is_before(one, manifest.cluster)]
+    return {one.name: one.covers_until for one in listed if follows(one, manifest.cluster)}
+
+
+def follows(one: Shipped, cluster: Cluster) -> bool:
+    """Whether a backup of this cluster can need it."""
+    return one.segment[:8] > cluster.ends_in[:8] if one.is_history else not _is_before(one, cluster)
 
 
 def needless_segments(repository: Repository, manifests: Iterable[Manifest], *, dataset: str) -> list[str]:

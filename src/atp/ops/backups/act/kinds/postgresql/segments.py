@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from atp.errors import MissingError, TamperedError
+from atp.ops.backups.evidence import Recorded
 from atp.ops.backups.format.manifest import Cluster
 from atp.ports.repository import Repository
 
@@ -71,6 +72,11 @@ def _instant(text: str) -> datetime | None:
         return None
 
 
+def usable(shipped: Iterable[Shipped], recorded: Recorded) -> list[Shipped]:
+    """Those that the trail knows; see `Recorded.usable`. Pure."""
+    return recorded.usable(shipped, name=lambda one: one.name, place=lambda one: (one.segment, one.is_partial))
+
+
 def needed(shipped: Iterable[Shipped], cluster: Cluster, *, at: datetime | None) -> list[Shipped]:
     """The segments after a backup that reach as far as they can, or to `at`, and the histories of their timelines.
 
@@ -100,7 +106,8 @@ def needed(shipped: Iterable[Shipped], cluster: Cluster, *, at: datetime | None)
             hint="an earlier --at, or none: as far as it reaches",
         )
     newest = max((one.segment[:8] for one in following), default="")
-    return [*(one for one in listed if one.is_history and one.segment[:8] <= newest), *following]
+    histories = {one.segment: one for one in listed if one.is_history and one.segment[:8] <= newest}
+    return [*histories.values(), *following]
 
 
 def _hole(

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from atp.ops.backups.act.kinds.files import check_listed, receive_tree
 from atp.ops.backups.act.kinds.shape import Doing, Occasion
-from atp.ops.backups.act.kinds.trail.increments import Increment, list_increments, needed, reaches_to
+from atp.ops.backups.act.kinds.trail.increments import Increment, list_increments, needed, reaches_to, usable
 from atp.ops.backups.act.kinds.trail.merging import bring_forward, read_through
 from atp.ops.backups.act.kinds.trail.recover import Recovered, recover
 from atp.ops.backups.act.step import Data, Step
+from atp.ops.backups.evidence import UNASKED, Recorded
 from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity
@@ -29,13 +30,15 @@ class TrailArrival:
     identities: Sequence[Identity]
     occasion: Occasion
     at: datetime | None = None
+    recorded: Recorded = UNASKED
     _following: tuple[Increment, ...] = ()
     _recovered: Recovered | None = None
 
     def prepare(self) -> None:
         """Find the increments that follow, before anything is fetched. TamperedError when one is missing before the
         moment."""
-        listed = list_increments(self.repository, self.manifest.dataset)
+        dataset = self.manifest.dataset
+        listed = usable(list_increments(self.repository, dataset), self.recorded, dataset)
         self._following = tuple(needed(listed, after=self.manifest.consistent_at, at=self.at))
 
     @property
@@ -90,10 +93,12 @@ class TrailArrival:
         return {"generation": recovered.generation, "logs": len(recovered.logs), "logs_with_known_loss": lossy}
 
 
-def check_increments(repository: Repository, manifest: Manifest, identities: Sequence[Identity]) -> int | None:
+def check_increments(
+    repository: Repository, manifest: Manifest, identities: Sequence[Identity], recorded: Recorded
+) -> int | None:
     """Read every increment that follows a backup, with keys decrypted too; how many, None when nothing follows it.
     TamperedError or MissingError names the first that is not there, or not what was stored. Bounded memory, no disk."""
-    listed = list_increments(repository, manifest.dataset)
+    listed = usable(list_increments(repository, manifest.dataset), recorded, manifest.dataset)
     following = needed(listed, after=manifest.consistent_at, at=None)
     for one in following:
         read_through(repository, one, manifest.dataset, identities)

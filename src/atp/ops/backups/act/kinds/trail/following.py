@@ -7,7 +7,7 @@ Repeatable: a death between the repository and the note of it ships the same obj
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from atp.errors import AtpError, TooLargeError
 from atp.ops.backups.act.kinds.shipping import Shipping
 from atp.ops.backups.act.kinds.trail.capture import Captured, copy_trail
 from atp.ops.backups.act.kinds.trail.increments import BEGINNING, Increment, log_prefix
-from atp.ops.backups.act.kinds.trail.logs import ORDER, state_of, trim_order
+from atp.ops.backups.act.kinds.trail.logs import ORDER, Held, others_of, state_of, trim_order
 from atp.ops.backups.act.kinds.trail.merging import plain_bytes_max
 from atp.ops.backups.act.kinds.trail.shipped import Shipped, logs_of, read_shipped, write_shipped
+from atp.ops.backups.act.kinds.trail.telling import only_told
 from atp.ops.backups.act.workplace import Workplace, remove_tree, workplace, writing
 from atp.ops.backups.format.checking import file_sha256
 from atp.ops.backups.format.seal import parse_recipients, seal
@@ -30,6 +31,23 @@ _RANDOM_BYTES = 6
 _MOMENT = timedelta(microseconds=1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An increment that is sealed and written down, and what is known once the repository has it."""
+
+    increment: Increment
+    noted: Shipped
+    sealed: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was copied last, and the state of all logs but the operators' just before."""
+
+    held: Held
+    others: str
+
+
 @dataclass(slots=True)
 class TrailFollowing:
     """See Follower. A look at half of the time that a change may wait leaves the other half for storing."""
@@ -37,6 +55,8 @@ class TrailFollowing:
     source: Path
     shipping: Shipping
     _known: dict[str, Shipped | None] = field(default_factory=dict)
+    _ready: dict[str, _Ready] = field(default_factory=dict)
+    _copied: dict[str, _Looked] = field(default_factory=dict)
 
     def run(self, *, is_over: Callable[[], bool]) -> None:
         """See Follower. ConflictError while another follows."""
@@ -76,18 +96,34 @@ class TrailFollowing:
                 repository.forget(left)
 
     def _ship(self, name: str, repository: Repository, place: Workplace) -> tuple[datetime, str]:
-        """Until when everything is in the repository now, and the newest increment there."""
+        """Until when everything is in the repository now, and the newest increment there. What was written down and did
+        not come there is stored first, as it is: it needs no other record."""
+        if name in self._ready:
+            self._store(name, repository)
         known, looked_at, state = self._known[name], self.shipping.clock.now(), state_of(self.source / ORDER)
-        if known is not None and known.state == state:
+        if known is not None and (known.state == state or self._only_told(name)):
             return looked_at, f"{known.series}/{known.number:08}"
-        copy, sealed = place.folder / "copy", place.folder / "sealed"
+        self._make(name, place, state)
+        return self._store(name, repository)
+
+    def _only_told(self, name: str) -> bool:
+        """Whether nothing but what we tell ourselves was written: each increment would be the reason for another."""
+        last, order = self._copied.get(name), self.source / ORDER
+        return (
+            last is not None
+            and others_of(order) == last.others
+            and only_told(order, beyond=last.held, dataset=self.shipping.dataset)
+        )
+
+    def _make(self, name: str, place: Workplace, state: str) -> None:
+        """Copy, seal and write down the next increment of a repository."""
+        copy, sealed = place.folder / "copy", place.folder / f"sealed-{name}"
         for left in (copy, sealed):
             remove_tree(left)
-        captured, known = self._copy(copy, known)
-        increment = self._next(captured, known)
+        others = others_of(self.source / ORDER)
+        captured, known = self._copy(copy, self._known[name])
         digest, size_bytes = self._seal(copy, sealed)
-        increment = replace(increment, sha256=digest, size_bytes=size_bytes)
-        self.shipping.store(repository, increment.name(self.shipping.dataset), chunks_of(sealed))
+        increment = self._next(captured, known, digest, size_bytes)
         noted = Shipped(
             series=increment.series,
             number=increment.number,
@@ -95,35 +131,44 @@ class TrailFollowing:
             state=state,
             logs=logs_of(captured.held),
         )
-        write_shipped(self._note(name), noted)
-        self._known[name] = noted
-        return increment.covers, increment.words
+        self.shipping.record([increment.name(self.shipping.dataset)])
+        self._ready[name] = _Ready(increment, noted, sealed)
+        self._copied[name] = _Looked(captured.held, others)
+
+    def _store(self, name: str, repository: Repository) -> tuple[datetime, str]:
+        ready = self._ready[name]
+        self.shipping.store(repository, ready.increment.name(self.shipping.dataset), chunks_of(ready.sealed))
+        write_shipped(self._note(name), ready.noted)
+        self._known[name] = ready.noted
+        del self._ready[name]
+        remove_tree(ready.sealed)
+        return ready.increment.covers, ready.increment.words
 
     def _copy(self, copy: Path, known: Shipped | None) -> tuple[Captured, Shipped | None]:
         """What is beyond what is known; all of it, when these are not the logs that are known."""
-        captured = self._copied(copy, known.published if known else {})
+        captured = self._copy_beyond(copy, known.published if known else {})
         if known is None or known.is_before(captured.held):
             return captured, known
         self.shipping.trouble(f"{self.source} does not go on from what was shipped of it: a new series begins")
         remove_tree(copy)
-        return self._copied(copy, {}), None
+        return self._copy_beyond(copy, {}), None
 
-    def _copied(self, copy: Path, beyond: Mapping[str, int]) -> Captured:
+    def _copy_beyond(self, copy: Path, beyond: Mapping[str, int]) -> Captured:
         with writing(copy):
             copy.mkdir(mode=0o700)
         captured = copy_trail(self.source, copy, backup="", now=self.shipping.clock.now, beyond=beyond)
         trim_order(copy / ORDER, captured.held.logs)
         return captured
 
-    def _next(self, captured: Captured, known: Shipped | None) -> Increment:
+    def _next(self, captured: Captured, known: Shipped | None, digest: str, size_bytes: int) -> Increment:
         """The next of the series that is known, or the first of a new one; a clock that was set back does not count."""
         if known is None:
             series = (
                 f"{self.shipping.clock.now():%Y%m%dT%H%M%SZ}-{self.shipping.clock.random_bytes(_RANDOM_BYTES).hex()}"
             )
-            return Increment(series, 1, BEGINNING, captured.copied_at, "", 0)
+            return Increment(series, 1, BEGINNING, captured.copied_at, digest, size_bytes)
         covers = max(captured.copied_at, known.covers + _MOMENT)
-        return Increment(known.series, known.number + 1, known.covers, covers, "", 0)
+        return Increment(known.series, known.number + 1, known.covers, covers, digest, size_bytes)
 
     def _seal(self, copy: Path, sealed: Path) -> tuple[str, int]:
         """Pack a copy and seal it to a file; its digest and size. TooLargeError: nobody would unpack it again."""

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from atp.errors import MissingError, TamperedError
+from atp.ops.backups.evidence import Recorded
 from atp.ports.repository import Repository
 
 _NAME = re.compile(
@@ -57,6 +58,11 @@ def list_increments(repository: Repository, dataset: str) -> list[Increment]:
     prefix = log_prefix(dataset)
     found = (_increment(kept.name.removeprefix(prefix), kept.size_bytes) for kept in repository.objects(prefix))
     return sorted((one for one in found if one), key=lambda one: (one.series, one.number, one.covers))
+
+
+def usable(listed: Iterable[Increment], recorded: Recorded, dataset: str) -> list[Increment]:
+    """Those that the trail knows; see `Recorded.usable`. Pure."""
+    return recorded.usable(listed, name=lambda one: one.name(dataset), place=lambda one: one.words)
 
 
 def needed(listed: Iterable[Increment], *, after: datetime, at: datetime | None) -> list[Increment]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from atp.errors import AtpError, MissingError, TamperedError, UnavailableError
 from atp.limits import TILE_WIDTH
-from atp.tenants.names import check_installation, check_tenant, generation_of
+from atp.tenants.names import OPERATIONS, check_installation, check_tenant, generation_of
 from atp.verify.trust import claimed_checkpoint
 
 ORDER = "order.db"
@@ -25,6 +25,7 @@ _STATE = (
     "SELECT max(seq) FROM batch",
     "SELECT count(*), max(parked_at) FROM parked",
 )
+_OTHERS = (_LOGS.replace(" ORDER BY", f" WHERE tenant <> '{OPERATIONS}' ORDER BY"), _STATE[-1])
 _BUSY_SECONDS = 30.0
 _TRIM = """
 DELETE FROM batch WHERE log = (SELECT number FROM log WHERE tenant = ?1) AND first <
@@ -88,12 +89,21 @@ def state_of(order: Path) -> str:
 
     MissingError, UnavailableError when it cannot be read. Costs a row for each log.
     """
+    return _digest(order, _STATE)
+
+
+def others_of(order: Path) -> str:
+    """The same of all logs but the operators'."""
+    return _digest(order, _OTHERS)
+
+
+def _digest(order: Path, statements: Iterable[str]) -> str:
     try:
         if not order.is_file():
             raise MissingError(f"could not follow {order.parent}: it has no {ORDER}", hint="check source.place")
         digest = sha256()
         with closing(sqlite3.connect(f"file:{quote(str(order))}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as found:
-            for statement in _STATE:
+            for statement in statements:
                 for row in found.execute(statement):
                     digest.update(repr(row).encode())
         return digest.hexdigest()
