@@ -1,15 +1,18 @@
 """Ways in which a recovery of PostgreSQL looks like one and is none: each is red, in words of its own."""
 
+import io
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from atp.ops.backups.format.seal import parse_identities, parse_recipients, seal, unsealed
 from tests.cli.running import Atp
 from tests.contracts.vaults import release
 from tests.ops.postgresql.bank import Cluster, alone, banking, following, program, shipped
@@ -118,6 +121,38 @@ def test_a_flipped_byte_in_the_log_is_red(atp: Atp, lived: Path, key: tuple[str,
     assert verdict == "fail" and "not those that were stored" in why
 
 
+@pytest.mark.parametrize("number", [-1, -2, -4])
+def test_a_segment_that_was_sealed_damaged_is_red_and_says_how_far_it_reaches(
+    atp: Atp, lived: Path, number: int
+) -> None:
+    """Its name and its digest are right, and a server ends its recovery in the middle of it, content."""
+    reseal(shipped(lived)[number], flip_middle)
+    for path in (lived / "vault/ledger/wal").glob("*/*_partial"):
+        path.unlink()
+    code, said = restored(atp)
+    assert code == 1 and f"{shipped(lived)[number].name[:24]} is damaged" in said, said
+    reaches = said.rpartition("--at ")[2].split(")")[0].strip()
+    assert restored(atp, "--at", reaches)[0] == 0, "up to there it can be restored"
+
+
+def test_a_segment_of_which_the_rest_was_never_written_is_damaged(atp: Atp, lived: Path) -> None:
+    reseal(shipped(lived)[-1], lambda log: log[: len(log.rstrip(b"\0")) // 2].ljust(len(log), b"\0"))
+    for path in (lived / "vault/ledger/wal").glob("*/*_partial"):
+        path.unlink()
+    verdict, why = drilled(atp)
+    assert verdict == "fail" and "is damaged" in why, why
+
+
+def test_a_partial_segment_without_a_byte_is_the_end(atp: Atp, lived: Path) -> None:
+    """The receiver died before it had made room for it."""
+    last = shipped(lived)[-1]
+    following = f"{int(last.name[:24], 16) + 1:024X}"
+    for path in (lived / "vault/ledger/wal").glob(f"*/{following}*"):
+        path.unlink()
+    reseal(last, lambda _: b"", into=last.with_name(f"{following}{last.name[24:]}_partial"))
+    assert restored(atp)[0] == 0
+
+
 def test_a_flipped_byte_in_the_base_backup_is_red(atp: Atp, lived: Path) -> None:
     flip(next((lived / "vault/ledger").glob("2*/data.00000")))
     assert atp("backup", "verify", "ledger").code == 1
@@ -148,3 +183,24 @@ def flip(path: Path) -> None:
         byte = file.read(1)[0]
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 1]))
+
+
+def reseal(path: Path, change: Callable[[bytes], bytes], *, into: Path | None = None) -> None:
+    """Another segment in the place of one, under a name that is right, by somebody who knows the recipients."""
+    private = Path("KEY.txt").read_text()
+    recipients = parse_recipients([str(one.to_public()) for one in parse_identities(private)])
+    with unsealed(iter([path.read_bytes()]), identities=parse_identities(private)) as plain:
+        log = b"".join(iter(lambda: plain.read(1 << 20), b""))
+    sealed = io.BytesIO()
+    seal([change(log)], recipients=recipients, into=sealed)
+    if into is None:
+        path.unlink()
+    words = (into or path).name.split("_")
+    words[2] = sha256(sealed.getvalue()).hexdigest()
+    path.with_name("_".join(words)).write_bytes(sealed.getvalue())
+
+
+def flip_middle(log: bytes) -> bytes:
+    """In the middle of what was written, and more than the padding between two records."""
+    at = len(log.rstrip(b"\0")) // 2
+    return log[:at] + bytes(byte ^ 1 for byte in log[at : at + 16]) + log[at + 16 :]
