@@ -18,7 +18,7 @@ from atp.cli.verified import Asked, Copy, verified_copies
 from atp.errors import ConflictError, ForbiddenError, MissingError
 from atp.limits import BACKUP_WARNINGS_MAX
 from atp.ops.backups.act import holding, making, pruning
-from atp.ops.backups.act.isolation import isolation_warnings
+from atp.ops.backups.act.isolation import isolation_warnings, outside_warnings
 from atp.ops.backups.act.kinds.choose import capture_of
 from atp.ops.backups.act.listing import Listed, list_backups
 from atp.ops.backups.act.workplace import left_by_dead, room_of, workplace
@@ -83,6 +83,7 @@ def run(desk: Desk, dataset: str, is_dry: bool) -> None:
             )
             one = making.Run(declared, observed, capture, repositories, place, doing.clock, moved, made)
             _record_run(doing, one, declared)
+    made.warnings += outside_warnings(made.outside, desk.estate.datasets.values())
     for warning in made.warnings[:BACKUP_WARNINGS_MAX]:
         desk.output.note(f"warning: {warning}")
     desk.output.answer(_made_document(made, declared, first), _made_text(made, declared, first))

@@ -18,7 +18,8 @@ from atp.ops.secrecy import without_secrets
 
 @dataclass(slots=True)
 class Made:
-    """What came of a run; `warnings` are sentences about what is not in it as one might expect."""
+    """What came of a run; `warnings` are sentences about what is not in it as one might expect, `outside` are files
+    that the dataset needs and that lie elsewhere."""
 
     backup: str
     manifest: Manifest | None = None
@@ -26,6 +27,7 @@ class Made:
     entries: int = 0
     total_bytes: int = 0
     warnings: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ from atp.ports.repository import Repository
 
 _LAST = re.compile(r"last completed transaction was at log time (\S+ \S+ \S+)")
 _TIMELINE = "Latest checkpoint's TimeLineID"
+_CONFIGURATION = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
 _BEYOND = "recovery ended before configured recovery target was reached"
 
 
@@ -120,7 +121,9 @@ class PostgresqlArrival:
             found = control_of(data)
             if self._following and not target:
                 self._check_used(data, found)
-            return _told(server, found)
+            told = _told(server, found)
+        self.told = _missing(data)
+        return told
 
     def _check_used(self, data: Path, found: Mapping[str, str]) -> None:
         timeline, page_bytes = int(found[_TIMELINE]), int(found["WAL block size"])
@@ -207,6 +210,13 @@ def _not_stored(what: str) -> TamperedError:
     return TamperedError(
         f"{what}: its bytes are not those that were stored", hint="an earlier --at, or another repository"
     )
+
+
+def _missing(data: Path) -> Sequence[str]:
+    """A sentence when a server cannot be started on it as it is."""
+    missing = [name for name in _CONFIGURATION if not (data / name).exists()]
+    told = f"its configuration is not in it, since it lay elsewhere: {', '.join(missing)} (hint: lay it there to start)"
+    return [told] if missing else ()
 
 
 def _told(server: Instance, found: Mapping[str, str]) -> Data:

@@ -29,12 +29,21 @@ from atp.ops.backups.format.contents import Database, Entry, EntryKind, Names, p
 from atp.ops.backups.format.manifest import Cluster
 
 _KINDS: dict[bytes, EntryKind] = {tarfile.REGTYPE: "file", tarfile.DIRTYPE: "directory", tarfile.SYMTYPE: "symlink"}
+_SETTINGS = "postgresql.conf"
 _MANIFEST, _MANIFEST_BYTES_MAX = "backup_manifest", 1 << 28
 _SQL = """\
 SELECT (SELECT system_identifier FROM pg_control_system()), current_setting('server_version_num')::int / 10000,
   (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'),
   (SELECT rolname FROM pg_roles WHERE rolsuper ORDER BY rolcanlogin DESC, oid LIMIT 1), current_database(),
   (SELECT count(*) FROM pg_tablespace WHERE oid NOT IN (1663, 1664)), pg_is_in_recovery()
+"""
+_OUTSIDE = """\
+SELECT DISTINCT path FROM (SELECT sourcefile FROM pg_settings UNION SELECT setting FROM pg_settings WHERE name IN
+  ('config_file', 'hba_file', 'ident_file', 'ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file'))
+  AS files (path)
+WHERE path LIKE '/%' AND NOT starts_with(path, (SELECT setting FROM pg_settings WHERE name = 'data_directory') || '/')
+  AND path NOT LIKE '%/ssl-cert-snakeoil.%' -- which Debian makes on every machine
+ORDER BY path
 """
 
 
@@ -59,6 +68,7 @@ class PostgresqlCapture:
     database: Database | None = None
     cluster: Cluster | None = None
     names: Names | None = None
+    _outside: list[str] = field(default_factory=list)
     _ended_at: datetime | None = None
     _system: str = ""
     _major: int = 0
@@ -101,6 +111,7 @@ class PostgresqlCapture:
                 hint="the address of another of its databases",
             )
         self._major, self._segment_bytes = int(major), int(segment_bytes)
+        self._outside = [path for (path,) in query(_OUTSIDE, connection=self.connection)]
         self.names = Names(superuser=superuser, database=database)
         return {"system": self._system, "version": self._major, "address": self.connection.address}
 
@@ -127,8 +138,10 @@ class PostgresqlCapture:
 
     def _members(self, source: IO[bytes], made: Made, note: Note) -> Iterator[bytes]:
         with tarfile.open(fileobj=source, mode="r|", bufsize=REPOSITORY_CHUNK_BYTES) as archive:
+            has_settings = False
             root = Entry(path=".", kind="directory", mode=0o700, mtime_ns=0, uid=0, gid=0)
             for info in archive:
+                has_settings |= info.name == _SETTINGS
                 if root.mtime_ns == 0:
                     root = msgspec.structs.replace(
                         root, mtime_ns=info.mtime * 1_000_000_000, uid=info.uid, gid=info.gid
@@ -137,6 +150,8 @@ class PostgresqlCapture:
                     note(root)
                     made.entries += 1
                 yield from self._member(archive, info, made, note)
+        # A role that may not see where its settings lie is told of none.
+        made.outside += self._outside or ([] if has_settings else [_SETTINGS])
         while source.read(REPOSITORY_CHUNK_BYTES):
             pass  # the archive's padding: the program writes until it has nothing more
 

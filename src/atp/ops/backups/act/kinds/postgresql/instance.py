@@ -31,6 +31,7 @@ _PREPARED_MIN = 1_000  # the log may tell of more prepared transactions than wer
 _PLACE_BYTES_MAX = 75  # the path of a socket has 107, and our names take the rest
 _AUTO = "postgresql.auto.conf"
 _STANDBY = "standby.signal"
+_WORDS = "postmaster.opts"
 _RULES = "local all all trust\n"
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -78,6 +79,7 @@ def running(data: Path, names: Names, *, settings: Mapping[str, str] | None = No
             finally:
                 _stop(process)
     finally:
+        (data / _WORDS).unlink(missing_ok=True)  # `pg_ctl restart` would start it with ours
         shutil.rmtree(place, ignore_errors=True)
 
 
