@@ -205,6 +205,13 @@ def wait_for(path: Path, words: str, *, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+def command_of(pid: int) -> str:
+    """What a process was started with; empty when it is dead."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""
+
+
 def shipped(here: Path) -> list[Path]:
     """The whole segments in the repository, oldest first."""
     found = (here / "vault/ledger/wal").glob("*/*")

@@ -1,4 +1,4 @@
-"""A server whose configuration, libraries and commands lie elsewhere comes back without them, and says what it lacks."""
+"""A server whose configuration, libraries and commands lie elsewhere comes back without them, and says what is gone."""
 
 import os
 import shutil

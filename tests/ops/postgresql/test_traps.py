@@ -14,8 +14,9 @@ import pytest
 
 from atp.ops.backups.format.seal import parse_identities, parse_recipients, seal, unsealed
 from tests.cli.running import Atp
+from tests.contracts.machine import small_disk
 from tests.contracts.vaults import release
-from tests.ops.postgresql.bank import Cluster, alone, banking, following, program, shipped
+from tests.ops.postgresql.bank import Cluster, alone, banking, command_of, following, program, shipped
 
 pytestmark = [pytest.mark.whole, pytest.mark.slow]
 
@@ -165,6 +166,47 @@ def test_a_segment_that_is_cut_short_is_red(atp: Atp, lived: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
     verdict, why = drilled(atp)
     assert verdict == "fail" and "not those that were stored" in why
+
+
+def test_a_full_disk_is_an_error_at_every_step_says_nothing_of_the_copy_and_leaves_nothing(
+    atp: Atp, lives: tuple[Cluster, Path], lived: Path
+) -> None:
+    living = lives[0].ask("SELECT pg_postmaster_start_time(), count(*) FROM booking")
+    estate = Path("estate.yaml")
+    estate.write_text(estate.read_text().replace(f"{lived}/scratch", f"{lived}/small/scratch"))
+    with small_disk(lived / "small", megabytes=20) as disk:
+        for megabytes, said in (
+            (20, "could not restore '"),
+            (60, "/wal/0000"),
+            (150, "could not recover the cluster: cp"),
+        ):
+            disk.grow(megabytes=megabytes)
+            full(atp, said)
+        disk.grow(megabytes=230)
+        sorting = "select count(*) from (select n, md5(n::text) from generate_series(1, 4000000) as n order by 2) as x"
+        asked = estate.read_text()
+        estate.write_text(asked.replace("select count(*), min(balance) >= 0 from account", sorting))
+        done = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json").json["drill"]
+        assert (done["verdict"], done["cause"]) == ("error", "ask") and "No space left" in done["reason"], done
+        estate.write_text(asked)
+        done = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json").json["drill"]
+        assert next(one["verdict"] for one in done["objectives"] if one["name"] == "content") == "pass", done
+        atp.document("restore", "ledger", "--to", "small/back", "--identity", "KEY.txt", "--yes")
+        assert not list(Path("small/scratch").iterdir())
+    assert lives[0].ask("SELECT pg_postmaster_start_time(), count(*) FROM booking") == living
+
+
+def full(atp: Atp, said: str) -> None:
+    """A restore and a drill on a disk that is too small."""
+    ran = atp("restore", "ledger", "--to", "small/back", "--identity", "KEY.txt", "--yes")
+    assert ran.code == 5 and said in ran.err and "No space left" in ran.err and "make room" in ran.err, ran
+    assert not [path for path in Path("small").iterdir() if path.name != "scratch"]
+    done = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json").json["drill"]
+    assert (done["verdict"], done["cause"]) == ("error", "scratch") and said in done["reason"], done
+    assert not list(Path("small/scratch").iterdir())
+    assert Path("/proc/self/mountinfo").read_text().count(f"{Path('small').absolute()}") == 1, "nothing else is mounted"
+    words = [command_of(int(path.name)) for path in Path("/proc").glob("[0-9]*")]
+    assert not any(str(Path("small").absolute()) in one for one in words), "no server is left"
 
 
 def test_another_key_and_another_answer_are_red(atp: Atp, lived: Path) -> None:

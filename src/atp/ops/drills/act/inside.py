@@ -17,8 +17,9 @@ from functools import partial
 
 import msgspec
 
-from atp.errors import AtpError, MalformedError
+from atp.errors import AtpError, MalformedError, UnavailableError
 from atp.limits import DRILL_TOLD_CHARS_MAX
+from atp.ops.backups.act.workplace import is_without_room
 from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.drills.act.kinds.choose import copy_of
 from atp.ops.drills.act.kinds.shape import Copy, Row
@@ -57,6 +58,8 @@ class _Asking:
         try:
             answer = Answer(name, True, asked()[:DRILL_TOLD_CHARS_MAX])
         except (AtpError, sqlite3.Error, OSError, ValueError) as error:
+            if isinstance(error, (UnavailableError, sqlite3.Error, OSError)) and is_without_room(str(error)):
+                raise UnavailableError(f"{name}: {error}") from None  # which tells nothing of the copy
             answer = Answer(name, False, str(error)[:DRILL_TOLD_CHARS_MAX])
         self.answers.append(answer)
         return answer.passed
@@ -115,9 +118,12 @@ def main() -> None:
     _end_with_the_asker()
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
     tried = try_walls(question)
-    with closing(copy_of(question)) as copy:
-        asking = _Asking(question, copy)
-        asking.ask()
+    asking = _Asking(question, copy_of(question))
+    try:
+        with closing(asking.copy):
+            asking.ask()
+    except UnavailableError as error:
+        sys.exit(str(error))
     end = time.monotonic()
     instants = (asking.opened_at, asking.whole_at, asking.answered_at)
     opened, whole, answered = (None if at is None else end - at for at in instants)

@@ -10,11 +10,12 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
-from atp.errors import AtpError, InvalidError, TamperedError
+from atp.errors import AtpError, InvalidError, TamperedError, UnavailableError
 from atp.limits import DRILL_ASK_SECONDS, HEARTBEATS_MAX
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
 from atp.ops.backups.act.kinds.postgresql.instance import NOBODY, Instance, give, major_of, running
 from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, literal, query, quoted
+from atp.ops.backups.act.workplace import is_without_room
 from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.drills.act.kinds.shape import Living, Row
 
@@ -91,7 +92,8 @@ class PostgresqlCopy:
             words, capture_output=True, env=environment(self._server.connection), timeout=DRILL_ASK_SECONDS
         )
         if done.returncode != 0:
-            raise TamperedError(f"not every row can be read: {last_words(done.stderr)}")
+            why = f"not every row can be read: {last_words(done.stderr)}"
+            raise UnavailableError(why) if is_without_room(why) else TamperedError(why)
         pages = ", every page has its checksum" if self._has_checksums else ""
         return f"{count:,} files as backed up before recovery, every row of the database read after it{pages}"
 

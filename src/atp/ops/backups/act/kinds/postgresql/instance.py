@@ -21,6 +21,7 @@ from atp.errors import MalformedError, UnavailableError
 from atp.limits import BACKUP_LINE_BYTES_MAX, POSTGRESQL_START_SECONDS
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
 from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, mortal_words, query
+from atp.ops.backups.act.workplace import is_without_room
 from atp.ops.backups.format.contents import Names
 
 NOBODY = 65_534
@@ -77,7 +78,7 @@ def running(data: Path, names: Names, *, settings: Mapping[str, str] | None = No
             try:
                 yield Instance(connection, _said(place / "log").decode(errors="replace"))
             finally:
-                _stop(process)
+                _stop(process, place / "log")
     finally:
         (data / _WORDS).unlink(missing_ok=True)  # `pg_ctl restart` would start it with ours
         shutil.rmtree(place, ignore_errors=True)
@@ -117,8 +118,10 @@ def major_of(data: Path) -> int:
 
 
 def restore_command(folder: Path) -> str:
-    """What fetches a segment out of a folder, in the words of the setting."""
-    return f"cp {shlex.quote(str(folder)).replace('%', '%%')}/%f %p"
+    """What fetches a segment out of a folder, in the words of the setting. One that is there and cannot be copied ends
+    the server (a code over 125), which takes any other failure for the end of the log."""
+    segment = f"{shlex.quote(str(folder)).replace('%', '%%')}/%f"
+    return f"test ! -e {segment} && exit 1; cp {segment} %p || exit 255"
 
 
 def control_of(data: Path) -> dict[str, str]:
@@ -176,11 +179,19 @@ def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path)
         if time.monotonic() > deadline:
             raise UnavailableError("could not start PostgreSQL: its recovery does not end")
         time.sleep(_LOOK_SECONDS)
+    raise _failed("could not recover the cluster", log)
+
+
+def _failed(what: str, log: Path) -> MalformedError | UnavailableError:
+    """Why it ended, in its own words: a full disk tells nothing of the cluster."""
     said = b"\n".join(line for line in _said(log).splitlines() if _KNOCKED not in line)
-    raise MalformedError(f"could not recover the cluster: {last_words(said)}")
+    if is_without_room(said.decode(errors="replace")):
+        words = b"\n".join(line for line in said.splitlines() if is_without_room(line.decode(errors="replace")))
+        return UnavailableError(f"{what}: {last_words(words)}", hint="make room there, or choose another place")
+    return MalformedError(f"{what}: {last_words(said)}")
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: "subprocess.Popen[bytes]", log: Path) -> None:
     """A fast shutdown: a checkpoint, and everything on the disk."""
     process.send_signal(signal.SIGINT)
     try:
@@ -188,7 +199,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         raise UnavailableError("could not stop the restored PostgreSQL: it does not end") from None
     if ended != 0:
-        raise MalformedError("could not stop the restored PostgreSQL: it did not shut down cleanly")
+        raise _failed("could not stop the restored PostgreSQL", log)
 
 
 @contextmanager
