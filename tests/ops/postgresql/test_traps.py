@@ -49,6 +49,7 @@ def atp(lives: tuple[Cluster, Path], lived: Path) -> Atp:
 
 
 def live(atp: Atp, bank: Cluster, here: Path) -> None:
+    bank.ask("CREATE SEQUENCE counter")
     with following(atp, here, within="1s"):
         atp.document("backup", "run", "ledger")
         for number in range(1, 6):
@@ -191,7 +192,6 @@ def test_a_full_disk_is_an_error_at_every_step_says_nothing_of_the_copy_and_leav
         estate.write_text(asked)
         done = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json").json["drill"]
         assert next(one["verdict"] for one in done["objectives"] if one["name"] == "content") == "pass", done
-        atp.document("restore", "ledger", "--to", "small/back", "--identity", "KEY.txt", "--yes")
         assert not list(Path("small/scratch").iterdir())
     assert lives[0].ask("SELECT pg_postmaster_start_time(), count(*) FROM booking") == living
 
@@ -207,6 +207,29 @@ def full(atp: Atp, said: str) -> None:
     assert Path("/proc/self/mountinfo").read_text().count(f"{Path('small').absolute()}") == 1, "nothing else is mounted"
     words = [command_of(int(path.name)) for path in Path("/proc").glob("[0-9]*")]
     assert not any(str(Path("small").absolute()) in one for one in words), "no server is left"
+
+
+def test_questions_that_never_end_answer_too_much_or_write_are_wrong_answers_in_time(atp: Atp, lived: Path) -> None:
+    questions = {
+        "select pg_sleep(1000000)": "no answer within 1s",
+        "select count(*) from generate_series(1, 1000000000000)": "no answer within 1s",
+        "select repeat('x', 20000000)": "its answer has more than 8,388,608 bytes",
+        "select setval('counter', 7)": "cannot execute setval() in a read-only transaction",
+        "with gone as (delete from account returning 1) select count(*) from gone": "must be at the top level",
+        f"copy account to program 'touch {lived}/written'": "syntax error",
+        f"select 1) as x; copy account to program 'touch {lived}/written'; select (1": "syntax error",
+    }
+    estate = Path("estate.yaml")
+    declared = [f'        - {{sql: "{sql}", expect: [[1]], within: 1s}}' for sql in questions]
+    text = estate.read_text().replace("      checks:", "\n".join(["      checks:", *declared]))
+    estate.write_text(text)
+    ran = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json")
+    done = ran.json["drill"]
+    assert (ran.code, done["verdict"], done["cause"]) == (1, "fail", "wrong-answer")
+    answers = [one for one in done["answers"] if not one["passed"]]
+    assert len(answers) == len(questions), answers
+    assert all(told in one["told"] for one, told in zip(answers, questions.values(), strict=True)), answers
+    assert not list(Path("scratch").iterdir()) and not (lived / "written").exists(), "nothing is left"
 
 
 def test_another_key_and_another_answer_are_red(atp: Atp, lived: Path) -> None:

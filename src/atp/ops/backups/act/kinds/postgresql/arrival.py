@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from pwd import getpwuid
 
 from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
 from atp.limits import POSTGRESQL_HISTORY_BYTES_MAX, REPOSITORY_CHUNK_BYTES
@@ -122,7 +123,7 @@ class PostgresqlArrival:
             if self._following and not target:
                 self._check_used(data, found)
             told = _told(server, found)
-        self.told = _missing(data)
+        self.told = tuple(_to_know(data))
         return told
 
     def _check_used(self, data: Path, found: Mapping[str, str]) -> None:
@@ -212,11 +213,20 @@ def _not_stored(what: str) -> TamperedError:
     )
 
 
-def _missing(data: Path) -> Sequence[str]:
-    """A sentence when a server cannot be started on it as it is."""
+def _to_know(data: Path) -> Iterator[str]:
+    """What a person needs to know before a server is started on it."""
     missing = [name for name in _CONFIGURATION if not (data / name).exists()]
-    told = f"its configuration is not in it, since it lay elsewhere: {', '.join(missing)} (hint: lay it there to start)"
-    return [told] if missing else ()
+    if missing:
+        yield f"its configuration lay elsewhere, and is not in it: {', '.join(missing)} (hint: lay it there to start)"
+    if (owner := data.stat().st_uid) != os.geteuid():
+        yield f"it belongs to {_user(owner)}, who has to start its server (hint: chown -R, if that is another one here)"
+
+
+def _user(number: int) -> str:
+    try:
+        return f"{getpwuid(number).pw_name} ({number})"
+    except KeyError:
+        return f"user {number}, who is nobody here"
 
 
 def _told(server: Instance, found: Mapping[str, str]) -> Data:

@@ -14,7 +14,7 @@ from atp.errors import MalformedError, TamperedError
 from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.kinds.postgresql.segments import Shipped, number_of
 
-_SECOND = "%Y-%m-%dT%H:%M:%SZ"
+_MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
 # access/xlog_internal.h: magic, flags, timeline, address, bytes of a record that was begun on a page before; padded.
 _PAGE = struct.Struct("=HHIQI")
 _PAGE_BYTES, _FIRST_PAGE_BYTES = 24, 40
@@ -69,7 +69,7 @@ def check_used(data: Path, log: Log, *, timeline: int, following: Sequence[Shipp
     raise TamperedError(
         f"could not recover as far as the log is there: it breaks off at {ended >> 32:X}/{ended & 0xFFFFFFFF:X},"
         f" {damaged.segment} is damaged",
-        hint=f"--at {before[-1].covers_until:{_SECOND}}" if before else "another backup",
+        hint=f"--at {before[-1].covers_until:{_MOMENT}}" if before else "another backup",
     )
 
 
