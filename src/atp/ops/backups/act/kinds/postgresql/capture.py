@@ -19,7 +19,7 @@ from msgspec import Meta
 from atp.errors import InvalidError, TamperedError, UnavailableError
 from atp.limits import BACKUP_LINE_BYTES_MAX, REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
-from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, query
+from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, next_move, query
 from atp.ops.backups.act.kinds.shape import Doing, Note
 from atp.ops.backups.act.parts import Moved
 from atp.ops.backups.act.step import Data, Step
@@ -35,7 +35,8 @@ _SQL = """\
 SELECT (SELECT system_identifier FROM pg_control_system()), current_setting('server_version_num')::int / 10000,
   (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'),
   (SELECT rolname FROM pg_roles WHERE rolsuper ORDER BY rolcanlogin DESC, oid LIMIT 1), current_database(),
-  (SELECT count(*) FROM pg_tablespace WHERE oid NOT IN (1663, 1664)), pg_is_in_recovery()
+  (SELECT count(*) FROM pg_tablespace WHERE oid NOT IN (1663, 1664)), pg_is_in_recovery(),
+  current_setting('wal_level')
 """
 _OUTSIDE = """\
 SELECT DISTINCT path FROM (SELECT sourcefile FROM pg_settings UNION SELECT setting FROM pg_settings WHERE name IN
@@ -92,13 +93,18 @@ class PostgresqlCapture:
         return self._ended_at
 
     def _ask(self) -> Data:
-        ((self._system, major, segment_bytes, superuser, database, tablespaces, is_standby),) = query(
+        ((self._system, major, segment_bytes, superuser, database, tablespaces, is_standby, wal_level),) = query(
             _SQL, connection=self.connection
         )
         if is_standby == "t":
             raise InvalidError(
                 "could not back up the cluster: it is a standby, which does not know what was committed by when",
                 hint="the address of the primary",
+            )
+        if wal_level == "minimal":
+            raise InvalidError(
+                "could not back up the cluster: its wal_level is minimal, which leaves out what a restore needs",
+                hint=next_move("wal_level", otherwise=""),
             )
         if tablespaces != "0":
             raise InvalidError(
@@ -206,9 +212,13 @@ class PostgresqlCapture:
 def _hint(why: str) -> str:
     if "checksum" in why:
         return "pages of the living cluster are damaged: restore the newest backup, or ask a person"
-    if "could not find WAL" in why or "already been removed" in why:
+    if re.search("could not find (any )?WAL|already been removed", why):
         return "wal_keep_size was too small for what was written meanwhile: enlarge it, or follow the dataset"
-    return "the role has to have REPLICATION, and pg_hba.conf has to let it"
+    if "COPY stream ended" in why:
+        return (
+            "the log of the server says why; where it removed a segment: enlarge wal_keep_size, or follow the dataset"
+        )
+    return next_move(why, otherwise="the role has to have REPLICATION, and pg_hba.conf has to let it")
 
 
 def _entry(info: tarfile.TarInfo) -> Entry:
