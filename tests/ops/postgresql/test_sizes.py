@@ -52,16 +52,23 @@ def stop(bank: Cluster) -> None:
 
 
 def book(bank: Cluster, here: Path, number: int) -> str:
-    """A row in a segment of its own, in the repository; a moment after it was acknowledged."""
+    """A row in a segment that the follower closed, in the repository; a moment after it was acknowledged."""
     ((segment,),) = bank.ask(
         f"INSERT INTO booking (id) VALUES ({number}) RETURNING pg_walfile_name(pg_current_wal_insert_lsn())"
     )
     time.sleep(0.05)
     at = datetime.now(UTC).isoformat()
     time.sleep(0.05)
-    bank.ask("SELECT pg_switch_wal()")
-    wait_for(here / "follow.log", f"{segment} reaches to")
+    wait_for(here / "follow.log", f"{segment} reaches to", seconds=600)
     return at
+
+
+def switch(bank: Cluster, count: int) -> None:
+    """So many segments with next to nothing in them."""
+    with bank.connect() as connection:
+        for _ in range(count):
+            connection.execute("SELECT pg_logical_emit_message(false, 'x', 'y')")
+            connection.execute("SELECT pg_switch_wal()")
 
 
 def rows(atp: Atp, name: str, *words: str) -> list[int]:
@@ -71,17 +78,21 @@ def rows(atp: Atp, name: str, *words: str) -> list[int]:
 
 
 @pytest.mark.parametrize("megabytes", [1, 64])
-def test_a_log_is_followed_over_the_place_where_the_numbers_of_its_segments_wrap(here: Path, megabytes: int) -> None:
+def test_a_log_is_followed_over_the_place_where_the_numbers_of_its_segments_wrap(
+    here: Path, count: Callable[..., int], megabytes: int
+) -> None:
     try:
         with bank_of(megabytes, first=LAST[megabytes]) as bank:
             atp = program(here, bank)
             with following(atp, here):
                 atp.document("backup", "run", "ledger")
-                moments = [book(bank, here, number) for number in range(1, 5)]
+                moments = [book(bank, here, number) for number in (1, 2)]
+                if megabytes == 1:
+                    switch(bank, count(bounded=10, soak=1_000))
+                book(bank, here, 3)
             names = [path.name[8:24] for path in shipped(here)]
             assert names[0].startswith("00000000") and names[-1].startswith("00000001"), names
-            assert rows(atp, "all") == [1, 2, 3, 4]
-            assert rows(atp, "early", "--at", moments[1]) == [1, 2]
+            assert rows(atp, "back", "--at", moments[1]) == [1, 2]
             done = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json").json["drill"]
             assert next(one["verdict"] for one in done["objectives"] if one["name"] == "content") == "pass", done
     finally:

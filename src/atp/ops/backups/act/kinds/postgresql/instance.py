@@ -29,6 +29,7 @@ _LOOK_SECONDS = 0.02
 _STOP_SECONDS = 300
 _KNOCKED = b"FATAL:  the database system is "  # what it says to us while we ask whether it lets somebody in
 _PREPARED_MIN = 1_000  # the log may tell of more prepared transactions than were allowed when the backup began
+_LOG_MIB, _LOG_MIB_MAX = 80, 1_024  # as by default; a server wants at least two segments
 _PLACE_BYTES_MAX = 75  # the path of a socket has 107, and our names take the rest
 _AUTO = "postgresql.auto.conf"
 _STANDBY = "standby.signal"
@@ -137,7 +138,10 @@ def control_of(data: Path) -> dict[str, str]:
 def _as_it_was(data: Path) -> dict[str, str]:
     """What a server cannot have less of than the one before, without losing something or refusing to start."""
     found = control_of(data)
+    segment_bytes = int(found["Bytes per WAL segment"])
     return {
+        "min_wal_size": f"{max(_LOG_MIB, 2 * segment_bytes >> 20)}MB",
+        "max_wal_size": f"{max(_LOG_MIB_MAX, 4 * segment_bytes >> 20)}MB",
         "max_prepared_transactions": str(max(_PREPARED_MIN, int(found["max_prepared_xacts setting"]))),
         "max_locks_per_transaction": found["max_locks_per_xact setting"],
         "track_commit_timestamp": found["track_commit_timestamp setting"],
