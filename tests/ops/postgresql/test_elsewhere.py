@@ -7,13 +7,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.cli.running import Atp
 from tests.contracts.vaults import release
 from tests.ops.postgresql.bank import TABLES, Cluster, cluster, program
-from tests.services.absent import AbsentError
+from tests.services.absent import APT_LINE, AbsentError
 
 pytestmark = [pytest.mark.whole, pytest.mark.slow]
 
@@ -51,6 +52,8 @@ def debian(*options: str) -> Iterator[Cluster]:
             with bank.connect() as connection:
                 connection.execute(TABLES)
                 connection.execute("INSERT INTO booking (id) VALUES (1)")
+                if connection.info.server_version >= 150_000:
+                    connection.execute("UPDATE pg_database SET datcollversion = '1' WHERE datname = 'postgres'")
             yield bank
     except AbsentError as error:
         pytest.skip(str(error))
@@ -96,6 +99,9 @@ def test_a_cluster_of_debian_comes_back_and_what_lay_elsewhere_is_named(here: Pa
             lose_everything(bank)
             restored = atp("restore", "ledger", "--to", "back", "--identity", "KEY.txt", "--yes")
             assert restored.code == 0 and "not in it: postgresql.conf, pg_hba.conf" in restored.out, restored
+            assert (
+                "by which texts are sorted: postgres" in restored.out or int(Path("back/PG_VERSION").read_text()) < 15
+            )
             assert bank.user is None or f"it belongs to {pwd.getpwuid(bank.user).pw_name}" in restored.out
             assert "recovery_target_time" in Path("back/postgresql.auto.conf").read_text(), "it has its own again"
             assert not Path("back/postmaster.opts").exists(), "nothing of how we started it is left"
@@ -106,6 +112,47 @@ def test_a_cluster_of_debian_comes_back_and_what_lay_elsewhere_is_named(here: Pa
             start_again(bank)
     finally:
         release(here / "vault")
+
+
+@pytest.fixture
+def locales() -> Iterator[Path]:
+    """A directory with a locale that nobody else has, for everybody to read."""
+    with TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        make_locale(Path(folder))
+        yield Path(folder)
+
+
+def make_locale(locales: Path) -> None:
+    if subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", locales / "xx_XX.UTF-8"]).returncode != 0:
+        pytest.skip(f"could not make a locale (hint: {APT_LINE})")
+
+
+def test_a_locale_that_this_machine_has_not_got_is_named(
+    here: Path, locales: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        with monkeypatch.context() as there, strange(there, locales) as bank:
+            atp = program(here, bank)
+            atp.document("backup", "run", "ledger")
+        restored = atp("restore", "ledger", "--to", "back", "--identity", "KEY.txt", "--yes")
+        assert restored.code == 0 and "cannot be entered on this machine" in restored.out, restored
+        assert "xx_XX.UTF-8" in restored.out and "locale-gen" in restored.out
+        drilled = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json").json["drill"]
+        assert (drilled["verdict"], drilled["cause"]) == ("fail", "does-not-open") and "xx_XX" in drilled["reason"]
+    finally:
+        release(here / "vault")
+
+
+@contextmanager
+def strange(there: pytest.MonkeyPatch, locales: Path) -> Iterator[Cluster]:
+    """A server whose machine has a locale of its own."""
+    there.setenv("LOCPATH", str(locales))
+    try:
+        with cluster("--locale=xx_XX.UTF-8") as bank:
+            yield bank
+    except AbsentError as error:
+        pytest.skip(str(error))
 
 
 def check_is_named_until_declared(atp: Atp, etc: Path) -> None:

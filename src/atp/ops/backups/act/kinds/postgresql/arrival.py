@@ -36,6 +36,11 @@ from atp.ports.repository import Repository
 _LAST = re.compile(r"last completed transaction was at log time (\S+ \S+ \S+)")
 _TIMELINE = "Latest checkpoint's TimeLineID"
 _CONFIGURATION = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
+_KNOWS_VERSIONS = 150_000
+_CHANGED = """\
+SELECT datname FROM pg_database
+WHERE datallowconn AND datcollversion IS DISTINCT FROM pg_database_collation_actual_version(oid) ORDER BY datname
+"""
 _BEYOND = "recovery ended before configured recovery target was reached"
 
 
@@ -122,8 +127,8 @@ class PostgresqlArrival:
             found = control_of(data)
             if self._following and not target:
                 self._check_used(data, found)
-            told = _told(server, found)
-        self.told = tuple(_to_know(data))
+            told, of_locale = _told(server, found), tuple(_locale(server))
+        self.told = (*_to_know(data), *of_locale)
         return told
 
     def _check_used(self, data: Path, found: Mapping[str, str]) -> None:
@@ -220,6 +225,19 @@ def _to_know(data: Path) -> Iterator[str]:
         yield f"its configuration lay elsewhere, and is not in it: {', '.join(missing)} (hint: lay it there to start)"
     if (owner := data.stat().st_uid) != os.geteuid():
         yield f"it belongs to {_user(owner)}, who has to start its server (hint: chown -R, if that is another one here)"
+
+
+def _locale(server: Instance) -> Iterator[str]:
+    """What this machine has not got, or has in another version: by a locale texts are sorted in every index."""
+    try:
+        ((version,),) = server.ask("SHOW server_version_num")
+        changed = server.ask(_CHANGED) if int(version) >= _KNOWS_VERSIONS else []
+    except UnavailableError as error:
+        yield f"its database cannot be entered on this machine: {error}"
+        return
+    if changed:
+        names = ", ".join(name for (name,) in changed)
+        yield f"the locale has another version here, by which texts are sorted: {names} (hint: REINDEX DATABASE first)"
 
 
 def _user(number: int) -> str:

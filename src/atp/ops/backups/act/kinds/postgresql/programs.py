@@ -25,6 +25,7 @@ _MOVES = (  # what a server says, and what then has to be changed; the first one
     ("max_wal_senders", "max_wal_senders = 10 (or more than are in use), and a restart of the server"),
     ("replication slots are in use|max_replication_slots", "max_replication_slots = 10, and a restart of the server"),
     ("wal_level", "wal_level = replica, and a restart of the server"),
+    ("locale is incompatible", "install the locales of that machine here, as locale-gen does"),
     (r"permission denied for function pg_switch_wal", "GRANT EXECUTE ON FUNCTION pg_switch_wal() TO ..."),
 )
 
@@ -100,10 +101,10 @@ def query(sql: str, *, connection: Connection, options: Mapping[str, str] = {}) 
 def last_words(said: bytes) -> str:
     """The line that says why a program ended, without a secret."""
     lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
-    told = next(
-        (line for line in reversed(lines) if re.search("ERROR|FATAL|error:|PANIC", line)), lines[-1] if lines else ""
-    )
-    return without_secrets(told)[:_SAID_CHARS] or "it ended without a word"
+    found = [at for at, line in enumerate(lines) if re.search("ERROR|FATAL|error:|PANIC", line)]
+    told = lines[found[-1] if found else -1] if lines else ""
+    details = [line for line in lines[found[-1] + 1 :] if line.startswith("DETAIL:")] if found else []
+    return without_secrets(" ".join([told, *details[:1]]))[:_SAID_CHARS] or "it ended without a word"
 
 
 def next_move(why: str, *, otherwise: str) -> str:
