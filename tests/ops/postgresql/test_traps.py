@@ -175,15 +175,13 @@ def test_a_full_disk_is_an_error_at_every_step_says_nothing_of_the_copy_and_leav
     living = lives[0].ask("SELECT pg_postmaster_start_time(), count(*) FROM booking")
     estate = Path("estate.yaml")
     estate.write_text(estate.read_text().replace(f"{lived}/scratch", f"{lived}/small/scratch"))
+    log = 16 * len(shipped(lived))
+    steps = {20: "could not restore '", 56: "/wal/0000", 56 + log: "could not recover the cluster: cp"}
     with small_disk(lived / "small", megabytes=20) as disk:
-        for megabytes, said in (
-            (20, "could not restore '"),
-            (60, "/wal/0000"),
-            (150, "could not recover the cluster: cp"),
-        ):
+        for megabytes, said in steps.items():
             disk.grow(megabytes=megabytes)
             full(atp, said)
-        disk.grow(megabytes=230)
+        disk.grow(megabytes=80 + 2 * log)
         sorting = "select count(*) from (select n, md5(n::text) from generate_series(1, 4000000) as n order by 2) as x"
         asked = estate.read_text()
         estate.write_text(asked.replace("select count(*), min(balance) >= 0 from account", sorting))
