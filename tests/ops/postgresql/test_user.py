@@ -64,8 +64,8 @@ def test_somebody_who_is_not_root_restores_and_drills_and_what_root_cannot_do_is
     with TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         somebody = moved(here, Path(folder))
-        ran = somebody.run("restore", "ledger", "--to", "back", "--identity", "KEY.txt", "--yes")
-        assert ran.returncode == 0, ran
+        ran = somebody.run("restore", "ledger", "--to", "back", "--identity", "KEY.txt", "--yes", in_jail=True)
+        assert ran.returncode == 0 and "without a fence" in ran.stdout, ran
         place = somebody.home / "back"
         assert {path.stat().st_uid for path in [place, *place.rglob("*")]} == {USER}
         assert drilled(somebody) == ("pass", "pass")

@@ -15,7 +15,7 @@ from pwd import getpwuid
 from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
 from atp.limits import POSTGRESQL_HISTORY_BYTES_MAX, REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.kinds.files import check_listed, receive_tree
-from atp.ops.backups.act.kinds.postgresql.instance import Instance, control_of, restore_command, running
+from atp.ops.backups.act.kinds.postgresql.instance import Instance, control_of, fence_words, restore_command, running
 from atp.ops.backups.act.kinds.postgresql.replay import Log, check_used
 from atp.ops.backups.act.kinds.postgresql.segments import (
     Shipped,
@@ -223,6 +223,8 @@ def _to_know(data: Path) -> Iterator[str]:
     missing = [name for name in _CONFIGURATION if not (data / name).exists()]
     if missing:
         yield f"its configuration lay elsewhere, and is not in it: {', '.join(missing)} (hint: lay it there to start)"
+    if not fence_words():
+        yield "it was recovered without a fence: the kernel grants this user none (hint: root, or user namespaces)"
     if (owner := data.stat().st_uid) != os.geteuid():
         yield f"it belongs to {_user(owner)}, who has to start its server (hint: chown -R, if that is another one here)"
 
