@@ -25,7 +25,7 @@ from atp.ops.backups.act.workplace import is_without_room
 from atp.ops.backups.format.contents import Names
 
 NOBODY = 65_534
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS, _LOOK_SECONDS_MAX, _LOOKS = 0.02, 1.0, 50  # a fiftieth of what it took so far
 _STOP_SECONDS = 300
 _KNOCKED = b"FATAL:  the database system is "  # what it says to us while we ask whether it lets somebody in
 _PREPARED_MIN = 1_000  # the log may tell of more prepared transactions than were allowed when the backup began
@@ -173,16 +173,18 @@ def _started(data: Path, place: Path, settings: Mapping[str, str]) -> Iterator["
 
 
 def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path) -> None:
-    """Until it lets somebody in, whoever that is: before the end of its recovery it refuses all."""
-    deadline = time.monotonic() + POSTGRESQL_START_SECONDS
+    """Until it lets somebody in, whoever that is: before the end of its recovery it refuses all. The longer it takes,
+    the less often it is asked, so that asking costs it nothing."""
+    began = time.monotonic()
     words, variables = [find_program("pg_isready"), "-q"], environment(connection)
     socket = Path(connection.address)
     while process.poll() is None:
         if socket.exists() and subprocess.run(words, env=variables).returncode == 0:
             return
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > POSTGRESQL_START_SECONDS:
             raise UnavailableError("could not start PostgreSQL: its recovery does not end")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(min(max(waited / _LOOKS, _LOOK_SECONDS), _LOOK_SECONDS_MAX))
     raise _failed("could not recover the cluster", log)
 
 
