@@ -116,6 +116,7 @@ HEARTBEAT_LINE_BYTES_MAX = 1_024
 LEDGER_LINES_MAX = 10_000_000  # that are read of the ledger: 19 years of one a minute
 DRILL_ASK_SECONDS = 6 * 3_600  # that the questions to a restored copy may take
 DRILL_ANSWER_BYTES_MAX = 8 * 1024 * 1024
+DRILL_MEMORY_BYTES_MAX = 4 * 1024 * 1024 * 1024  # that each process behind the fence may take
 DRILL_REACH_SECONDS = 2.0  # that one way out of the fence is tried
 DRILL_ADDRESSES_MAX = 256  # of production, that are tried
 DRILL_RAW_COPY_BYTES_MAX = 1024 * 1024 * 1024  # that are copied to know how fast the disk is

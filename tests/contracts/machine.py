@@ -30,6 +30,10 @@ class SmallDisk:
         """Remount; nothing may be open for writing."""
         _run("mount", "-o", "remount,rw" if is_writable else "remount,ro", str(self.path))
 
+    def grow(self, *, megabytes: int) -> None:
+        """It is larger from now on, or smaller."""
+        _run("mount", "-o", f"remount,size={megabytes}m", str(self.path))
+
 
 @contextmanager
 def small_disk(path: Path, *, megabytes: int) -> Iterator[SmallDisk]:

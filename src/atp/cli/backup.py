@@ -30,7 +30,7 @@ from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError
 from atp.limits import BACKUP_WARNINGS_MAX
 from atp.ops.backups.act import holding, making, pruning
 from atp.ops.backups.act.erasing import check_lets_go, check_may_hold
-from atp.ops.backups.act.isolation import isolation_warnings
+from atp.ops.backups.act.isolation import isolation_warnings, outside_warnings
 from atp.ops.backups.act.kinds.choose import capture_of
 from atp.ops.backups.act.listing import Listed, list_backups
 from atp.ops.backups.act.workplace import left_by_dead, room_of, workplace
@@ -99,6 +99,7 @@ def run(desk: Desk, dataset: str, is_dry: bool) -> None:
             _record_run(doing, one, declared)
         for name, opened in repositories.items():
             tell_listing(doing, declared, opened, repository=name)
+    made.warnings += outside_warnings(made.outside, desk.estate.datasets.values())
     for warning in made.warnings[:BACKUP_WARNINGS_MAX]:
         desk.output.note(f"warning: {warning}")
     desk.output.answer(_made_document(made, declared, first), _made_text(made, declared, first))

@@ -24,6 +24,7 @@ from tests.contracts.machine import small_disk
 from tests.contracts.vaults import release
 from tests.ops.drills.world import CLOCK, World, filled, left_in, verdicts
 
+ENDLESS = '"with recursive n (x) as (select 1 union all select x + 1 from n) select count(*) from n"'
 BACKUP = "20260101T000000Z-0123456789ab"
 
 
@@ -111,6 +112,7 @@ def test_a_newest_backup_that_is_bad_is_not_passed_over_for_an_older_one(ready: 
         (("expect: [[0]]", "expect: [[1]]"), "[[0]] instead of [[1]]"),
         (("at_least: 100", "at_least: 501"), "500 rows, fewer than 501"),
         (("title is null", "no_such_column is null"), "no such column"),
+        (("select count(*) from letter where title is null", f"{ENDLESS}, within: 1s"), "no answer within 1s"),
     ],
 )
 def test_a_question_with_the_wrong_answer(ready: World, change: tuple[str, str], told: str) -> None:

@@ -58,6 +58,7 @@ class Cluster:
     programs: Path
     user: int | None
     process: "subprocess.Popen[bytes] | None" = None
+    words: tuple[str, ...] = ()
 
     @property
     def data(self) -> Path:
@@ -73,7 +74,7 @@ class Cluster:
 
     def start(self) -> None:
         words = [str(self.programs / "postgres"), "-D", str(self.data), "-c", "listen_addresses="]
-        words += ["-c", f"unix_socket_directories={self.home}"]
+        words += ["-c", f"unix_socket_directories={self.home}", *self.words]
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(words, user=self.user, stdout=log, stderr=log)
         for _ in range(500):
@@ -202,6 +203,13 @@ def wait_for(path: Path, words: str, *, seconds: float = 60) -> None:
     while words not in path.read_text():
         assert time.monotonic() < deadline, path.read_text()
         time.sleep(0.05)
+
+
+def command_of(pid: int) -> str:
+    """What a process was started with; empty when it is dead."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""
 
 
 def shipped(here: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.vaults import release
-from tests.ops.postgresql.bank import Cluster, alone, banking, following, program, shipped, wait_for
+from tests.ops.postgresql.bank import Cluster, alone, banking, command_of, following, program, shipped, wait_for
 from tests.ops.postgresql.test_recovery import bookings
 
 pytestmark = [pytest.mark.whole, pytest.mark.slow]
@@ -101,13 +101,6 @@ def descendants(root: int, *, but: set[int]) -> Iterator[int]:
             if pid not in but:
                 yield pid
                 waiting.append(pid)
-
-
-def command_of(pid: int) -> str:
-    """Empty when it is dead."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    return ""
 
 
 @pytest.fixture(scope="module")

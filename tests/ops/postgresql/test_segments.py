@@ -1,5 +1,6 @@
 """Which segments of the log are chosen after a backup, when timelines branched off and names were forged."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -65,6 +66,14 @@ def test_a_moment_of_the_new_life_is_found_on_the_new_timeline() -> None:
     assert chosen(base(1, 2), OLD + NEW, at=16) == [(1, 3), (1, 4), (2, 5), (2, 6)]
     with pytest.raises(MissingError):
         chosen(base(1, 2), OLD + NEW, at=40)
+
+
+def test_a_log_of_years_is_looked_through_in_a_moment() -> None:
+    """Nothing is looked at again for each of the others."""
+    listed = [one(1 + number // 90_000, number, number) for number in range(3, 100_000)]
+    began = time.monotonic()
+    assert len(needed(listed, base(1, 2), at=minute(99_000))) == 99_000 - 2
+    assert time.monotonic() - began < 20
 
 
 def test_of_two_that_are_not_whole_the_one_that_holds_more_is_taken() -> None:

@@ -1,18 +1,22 @@
 """Ways in which a recovery of PostgreSQL looks like one and is none: each is red, in words of its own."""
 
+import io
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from atp.ops.backups.format.seal import parse_identities, parse_recipients, seal, unsealed
 from tests.cli.running import Atp
+from tests.contracts.machine import small_disk
 from tests.contracts.vaults import release
-from tests.ops.postgresql.bank import Cluster, alone, banking, following, program, shipped
+from tests.ops.postgresql.bank import Cluster, alone, banking, command_of, following, program, shipped
 
 pytestmark = [pytest.mark.whole, pytest.mark.slow]
 
@@ -45,6 +49,7 @@ def atp(lives: tuple[Cluster, Path], lived: Path) -> Atp:
 
 
 def live(atp: Atp, bank: Cluster, here: Path) -> None:
+    bank.ask("CREATE SEQUENCE counter")
     with following(atp, here, within="1s"):
         atp.document("backup", "run", "ledger")
         for number in range(1, 6):
@@ -82,8 +87,7 @@ def test_a_target_that_the_log_does_not_reach_is_refused_before_anything_is_fetc
 
 def test_a_moment_after_the_last_commit_that_the_log_covers_is_the_end(atp: Atp, lived: Path) -> None:
     """The server itself dies with an error here, after it said that it was ready."""
-    at = datetime.strptime(shipped(lived)[-1].name.split("_")[1], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
-    code, said = restored(atp, "--at", at.isoformat())
+    code, said = restored(atp, "--at", covered(shipped(lived)[-1]))
     assert code == 0, said
 
 
@@ -118,6 +122,40 @@ def test_a_flipped_byte_in_the_log_is_red(atp: Atp, lived: Path, key: tuple[str,
     assert verdict == "fail" and "not those that were stored" in why
 
 
+@pytest.mark.parametrize("number", [-1, -3])
+def test_a_segment_that_was_sealed_damaged_is_red_and_says_how_far_it_reaches(
+    atp: Atp, lived: Path, number: int
+) -> None:
+    """Its name and its digest are right, and a server ends its recovery in the middle of it, content."""
+    reseal(shipped(lived)[number], flip_middle)
+    for path in (lived / "vault/ledger/wal").glob("*/*_partial"):
+        path.unlink()
+    code, said = restored(atp)
+    assert code == 1 and f"{shipped(lived)[number].name[:24]} is damaged" in said, said
+    reaches = said.rpartition("--at ")[2].split(")")[0].strip()
+    assert restored(atp, "--at", reaches)[0] == 0, "up to there it can be restored"
+    shutil.rmtree("back")
+    assert restored(atp, "--at", covered(shipped(lived)[-1]))[0] == 1, "a moment behind it cannot"
+
+
+def test_a_segment_of_which_the_rest_was_never_written_is_damaged(atp: Atp, lived: Path) -> None:
+    reseal(shipped(lived)[-1], lambda log: log[: len(log.rstrip(b"\0")) // 2].ljust(len(log), b"\0"))
+    for path in (lived / "vault/ledger/wal").glob("*/*_partial"):
+        path.unlink()
+    verdict, why = drilled(atp)
+    assert verdict == "fail" and "is damaged" in why, why
+
+
+def test_a_partial_segment_without_a_byte_is_the_end(atp: Atp, lived: Path) -> None:
+    """The receiver died before it had made room for it."""
+    last = shipped(lived)[-1]
+    following = f"{int(last.name[:24], 16) + 1:024X}"
+    for path in (lived / "vault/ledger/wal").glob(f"*/{following}*"):
+        path.unlink()
+    reseal(last, lambda _: b"", into=last.with_name(f"{following}{last.name[24:]}_partial"))
+    assert restored(atp)[0] == 0
+
+
 def test_a_flipped_byte_in_the_base_backup_is_red(atp: Atp, lived: Path) -> None:
     flip(next((lived / "vault/ledger").glob("2*/data.00000")))
     assert atp("backup", "verify", "ledger").code == 1
@@ -130,6 +168,67 @@ def test_a_segment_that_is_cut_short_is_red(atp: Atp, lived: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
     verdict, why = drilled(atp)
     assert verdict == "fail" and "not those that were stored" in why
+
+
+def test_a_full_disk_is_an_error_at_every_step_says_nothing_of_the_copy_and_leaves_nothing(
+    atp: Atp, lives: tuple[Cluster, Path], lived: Path
+) -> None:
+    living = lives[0].ask("SELECT pg_postmaster_start_time(), count(*) FROM booking")
+    estate = Path("estate.yaml")
+    estate.write_text(estate.read_text().replace(f"{lived}/scratch", f"{lived}/small/scratch"))
+    log = 16 * len(shipped(lived))
+    steps = {20: "could not restore '", 56: "/wal/0000", 56 + log: "could not recover the cluster: cp"}
+    with small_disk(lived / "small", megabytes=20) as disk:
+        for megabytes, said in steps.items():
+            disk.grow(megabytes=megabytes)
+            full(atp, said)
+        disk.grow(megabytes=80 + 2 * log)
+        sorting = "select count(*) from (select n, md5(n::text) from generate_series(1, 4000000) as n order by 2) as x"
+        asked = estate.read_text()
+        estate.write_text(asked.replace("select count(*), min(balance) >= 0 from account", sorting))
+        done = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json").json["drill"]
+        assert (done["verdict"], done["cause"]) == ("error", "ask") and "No space left" in done["reason"], done
+        estate.write_text(asked)
+        done = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json").json["drill"]
+        assert next(one["verdict"] for one in done["objectives"] if one["name"] == "content") == "pass", done
+        assert not list(Path("small/scratch").iterdir())
+    assert lives[0].ask("SELECT pg_postmaster_start_time(), count(*) FROM booking") == living
+
+
+def full(atp: Atp, said: str) -> None:
+    """A restore and a drill on a disk that is too small."""
+    ran = atp("restore", "ledger", "--to", "small/back", "--identity", "KEY.txt", "--yes")
+    assert ran.code == 5 and said in ran.err and "No space left" in ran.err and "make room" in ran.err, ran
+    assert not [path for path in Path("small").iterdir() if path.name != "scratch"]
+    done = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json").json["drill"]
+    assert (done["verdict"], done["cause"]) == ("error", "scratch") and said in done["reason"], done
+    assert not list(Path("small/scratch").iterdir())
+    assert Path("/proc/self/mountinfo").read_text().count(f"{Path('small').absolute()}") == 1, "nothing else is mounted"
+    words = [command_of(int(path.name)) for path in Path("/proc").glob("[0-9]*")]
+    assert not any(str(Path("small").absolute()) in one for one in words), "no server is left"
+
+
+def test_questions_that_never_end_answer_too_much_or_write_are_wrong_answers_in_time(atp: Atp, lived: Path) -> None:
+    questions = {
+        "select pg_sleep(1000000)": "no answer within 1s",
+        "select count(*) from generate_series(1, 1000000000000)": "no answer within 1s",
+        "select repeat('x', 20000000)": "its answer has more than 8,388,608 bytes",
+        "select setval('counter', 7)": "cannot execute setval() in a read-only transaction",
+        "with gone as (delete from account returning 1) select count(*) from gone": "must be at the top level",
+        f"copy account to program 'touch {lived}/written'": "syntax error",
+        f"select 1) as x; copy account to program 'touch {lived}/written'; select (1": "syntax error",
+    }
+    estate = Path("estate.yaml")
+    declared = [f'        - {{sql: "{sql}", expect: [[1]], within: 1s}}' for sql in questions]
+    text = estate.read_text().replace("      checks:", "\n".join(["      checks:", *declared]))
+    estate.write_text(text)
+    ran = atp("drill", "run", "ledger", "--identity", "KEY.txt", "--json")
+    done = ran.json["drill"]
+    assert (ran.code, done["verdict"], done["cause"]) == (1, "fail", "wrong-answer")
+    answers = [one for one in done["answers"] if not one["passed"]]
+    assert len(answers) == len(questions), answers
+    assert all(told in one["told"] for one, told in zip(answers, questions.values(), strict=True)), answers
+    assert not list(Path("scratch").iterdir()) and not (lived / "written").exists(), "nothing is left"
 
 
 def test_another_key_and_another_answer_are_red(atp: Atp, lived: Path) -> None:
@@ -148,3 +247,29 @@ def flip(path: Path) -> None:
         byte = file.read(1)[0]
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 1]))
+
+
+def reseal(path: Path, change: Callable[[bytes], bytes], *, into: Path | None = None) -> None:
+    """Another segment in the place of one, under a name that is right, by somebody who knows the recipients."""
+    private = Path("KEY.txt").read_text()
+    recipients = parse_recipients([str(one.to_public()) for one in parse_identities(private)])
+    with unsealed(iter([path.read_bytes()]), identities=parse_identities(private)) as plain:
+        log = b"".join(iter(lambda: plain.read(1 << 20), b""))
+    sealed = io.BytesIO()
+    seal([change(log)], recipients=recipients, into=sealed)
+    if into is None:
+        path.unlink()
+    words = (into or path).name.split("_")
+    words[2] = sha256(sealed.getvalue()).hexdigest()
+    path.with_name("_".join(words)).write_bytes(sealed.getvalue())
+
+
+def covered(path: Path) -> str:
+    """The moment until which a segment and those before it hold every commit."""
+    return datetime.strptime(path.name.split("_")[1], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC).isoformat()
+
+
+def flip_middle(log: bytes) -> bytes:
+    """In the middle of what was written, and more than the padding between two records."""
+    at = len(log.rstrip(b"\0")) // 2
+    return log[:at] + bytes(byte ^ 1 for byte in log[at : at + 16]) + log[at + 16 :]

@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Made:
-    """What came of a run; `warnings` are sentences about what is not in it as one might expect."""
+    """What came of a run; `warnings` are sentences about what is not in it as one might expect, `outside` are files
+    that the dataset needs and that lie elsewhere."""
 
     backup: str
     manifest: Manifest | None = None
@@ -34,6 +35,7 @@ class Made:
     entries: int = 0
     total_bytes: int = 0
     warnings: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

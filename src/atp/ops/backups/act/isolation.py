@@ -1,6 +1,7 @@
-"""Whether a copy falls with its source: warnings about repositories that stand on the same ground."""
+"""Whether a copy falls with its source, or comes back without what it needs: warnings about where things lie."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from atp.ops.estate.declare.values import Dataset, Repository
@@ -28,6 +29,18 @@ def isolation_warnings(dataset: Dataset, repository: Repository, *, name: str) -
     ):
         warnings.append(f"repository {name} and the source share their credentials (hint: give each its own)")
     return warnings
+
+
+def outside_warnings(outside: Iterable[str], datasets: Iterable[Dataset]) -> list[str]:
+    """About files that a dataset needs and that no other one holds. Pure."""
+    places = [dataset.source.place for dataset in datasets if dataset.source.place]
+    left = [path for path in outside if not any(Path(path).is_relative_to(place) for place in places)]
+    if not left:
+        return []
+    return [
+        f"it does not hold {', '.join(left)}, which its server reads too"
+        " (hint: a dataset of kind configuration for where they lie; pg_read_all_settings lets the role see that)"
+    ]
 
 
 def _is_same_disk(place: Path, other: Path) -> bool:

@@ -6,6 +6,7 @@ FOLDER/*          the copy of a database, the list of contents: readable by this
 
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from atp.errors import ConflictError, ForbiddenError, UnavailableError
 
 _ATTEMPT = "attempt"
+_NO_ROOM = re.compile("No space left on device|Disk quota exceeded|disk is full")
 _DIGITS = 12
 
 
@@ -82,6 +84,11 @@ def telling(what: str, *, hint: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise UnavailableError(f"could not {what}: {error.strerror}", hint=hint) from None
+
+
+def is_without_room(said: str) -> bool:
+    """Whether a program says that the disk is full: which tells of this machine, and nothing of the data. Pure."""
+    return _NO_ROOM.search(said) is not None
 
 
 @contextmanager

@@ -5,6 +5,7 @@ environment, and tries the fence before it opens anything; declared SQL can read
 """
 
 import ctypes
+import resource
 import signal
 import sqlite3
 import sys
@@ -17,15 +18,16 @@ from functools import partial
 
 import msgspec
 
-from atp.errors import AtpError, MalformedError
-from atp.limits import DRILL_TOLD_CHARS_MAX
+from atp.errors import AtpError, MalformedError, UnavailableError
+from atp.limits import DRILL_MEMORY_BYTES_MAX, DRILL_TOLD_CHARS_MAX
+from atp.ops.backups.act.workplace import is_without_room
 from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.drills.act.kinds.choose import copy_of
 from atp.ops.drills.act.kinds.shape import Copy, Row
 from atp.ops.drills.act.questions import Found, Question, name_of
 from atp.ops.drills.act.trying import try_walls
 from atp.ops.drills.evidence.figures import Answer
-from atp.ops.estate.declare.values import Check
+from atp.ops.estate.declare.values import Check, Rows
 
 _SET_PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 
@@ -57,7 +59,11 @@ class _Asking:
         try:
             answer = Answer(name, True, asked()[:DRILL_TOLD_CHARS_MAX])
         except (AtpError, sqlite3.Error, OSError, ValueError) as error:
+            if isinstance(error, (UnavailableError, sqlite3.Error, OSError)) and is_without_room(str(error)):
+                raise UnavailableError(f"{name}: {error}") from None  # which tells nothing of the copy
             answer = Answer(name, False, str(error)[:DRILL_TOLD_CHARS_MAX])
+        except MemoryError:
+            answer = Answer(name, False, f"it takes more memory than {DRILL_MEMORY_BYTES_MAX:,} bytes")
         self.answers.append(answer)
         return answer.passed
 
@@ -73,7 +79,7 @@ class _Asking:
 
 def _asked(copy: Copy, check: Check) -> Callable[[], str]:
     if check.rows is not None:
-        return partial(_count, copy, check.rows.table, check.rows.at_least)
+        return partial(_count, copy, check, check.rows)
     if check.verify:
         return copy.verify
     if check.digests:
@@ -81,16 +87,16 @@ def _asked(copy: Copy, check: Check) -> Callable[[], str]:
     return partial(_compare, copy, check)
 
 
-def _count(copy: Copy, table: str, at_least: int) -> str:
-    count = copy.count(table)
-    if count < at_least:
-        raise MalformedError(f"{count:,} rows, fewer than {at_least:,}")
-    return f"{count:,} rows, at least {at_least:,}"
+def _count(copy: Copy, check: Check, rows: Rows) -> str:
+    count = copy.count(rows.table, within=check.within)
+    if count < rows.at_least:
+        raise MalformedError(f"{count:,} rows, fewer than {rows.at_least:,}")
+    return f"{count:,} rows, at least {rows.at_least:,}"
 
 
 def _compare(copy: Copy, check: Check) -> str:
     expected = check.expect or ()
-    rows = tuple(copy.select(check.sql or "", rows_max=len(expected) + 1))
+    rows = tuple(copy.select(check.sql or "", rows_max=len(expected) + 1, within=check.within))
     if rows != expected:
         raise MalformedError(f"{_shown(rows)} instead of {_shown(expected)}")
     return f"{_shown(rows)}, as declared"
@@ -113,11 +119,15 @@ def _end_with_the_asker() -> None:
 def main() -> None:
     """Read the question, answer it."""
     _end_with_the_asker()
+    resource.setrlimit(resource.RLIMIT_DATA, (DRILL_MEMORY_BYTES_MAX, DRILL_MEMORY_BYTES_MAX))
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
     tried = try_walls(question)
-    with closing(copy_of(question)) as copy:
-        asking = _Asking(question, copy)
-        asking.ask()
+    asking = _Asking(question, copy_of(question))
+    try:
+        with closing(asking.copy):
+            asking.ask()
+    except UnavailableError as error:
+        sys.exit(str(error))
     end = time.monotonic()
     instants = (asking.opened_at, asking.whole_at, asking.answered_at)
     opened, whole, answered = (None if at is None else end - at for at in instants)

@@ -89,6 +89,7 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     sql: Annotated[Sentence | None, Meta(description="A query; its rows are compared with `expect`.")] = None
     expect: Annotated[tuple[tuple[Cell, ...], ...] | None, Meta(description="The rows that `sql` has to give.")] = None
     rows: Annotated[Rows | None, Meta(description="A table and its fewest rows.")] = None
+    within: Annotated[Duration, Meta(description="The longest that `sql` or `rows` may take.")] = timedelta(hours=1)
     digests: Annotated[bool, Meta(description="Every file is compared with the digest taken at backup.")] = False
     verify: Annotated[bool, Meta(description="The trail is verified, as `atp verify` does.")] = False
 

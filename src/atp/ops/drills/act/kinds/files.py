@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkstemp
@@ -77,11 +77,11 @@ class FilesCopy:
                 name, _, at = line.decode("ascii").strip().partition(" ")
                 yield name, datetime.fromisoformat(at)
 
-    def count(self, table: str) -> int:
+    def count(self, table: str, *, within: timedelta) -> int:
         """See Copy."""
         raise _not_asked("rows")
 
-    def select(self, sql: str, *, rows_max: int) -> Sequence[Row]:
+    def select(self, sql: str, *, rows_max: int, within: timedelta) -> Sequence[Row]:
         """See Copy."""
         raise _not_asked("sql")
 

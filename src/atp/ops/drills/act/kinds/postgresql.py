@@ -6,16 +6,18 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from atp.errors import AtpError, InvalidError, TamperedError
-from atp.limits import DRILL_ASK_SECONDS, HEARTBEATS_MAX
+from atp.errors import AtpError, InvalidError, TamperedError, UnavailableError
+from atp.limits import DRILL_ASK_SECONDS, HEARTBEATS_MAX, POSTGRESQL_ANSWER_BYTES_MAX, POSTGRESQL_ASK_SECONDS
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
 from atp.ops.backups.act.kinds.postgresql.instance import NOBODY, Instance, give, major_of, running
 from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, literal, query, quoted
+from atp.ops.backups.act.workplace import is_without_room
 from atp.ops.backups.format.contents import ContentsReader
+from atp.ops.declaration.durations import format_duration
 from atp.ops.drills.act.kinds.shape import Living, Row
 
 _TABLE = "atp_heartbeat"
@@ -24,6 +26,8 @@ _LOOK = """\
 SELECT (SELECT system_identifier FROM pg_control_system()), extract(epoch FROM pg_postmaster_start_time()),
   CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END
 """
+_TOO_LONG = "canceling statement due to statement timeout"
+_WITHIN, _MILLISECOND = timedelta(seconds=POSTGRESQL_ASK_SECONDS), timedelta(milliseconds=1)
 _NO_CHECKSUMS = b"not enabled"
 
 
@@ -91,7 +95,8 @@ class PostgresqlCopy:
             words, capture_output=True, env=environment(self._server.connection), timeout=DRILL_ASK_SECONDS
         )
         if done.returncode != 0:
-            raise TamperedError(f"not every row can be read: {last_words(done.stderr)}")
+            why = f"not every row can be read: {last_words(done.stderr)}"
+            raise UnavailableError(why) if is_without_room(why) else TamperedError(why)
         pages = ", every page has its checksum" if self._has_checksums else ""
         return f"{count:,} files as backed up before recovery, every row of the database read after it{pages}"
 
@@ -102,16 +107,18 @@ class PostgresqlCopy:
         for name, at in self._ask(f"SELECT id, {_ISO} FROM {_TABLE} ORDER BY at, id LIMIT {HEARTBEATS_MAX}"):
             yield name, datetime.fromisoformat(at)
 
-    def count(self, table: str) -> int:
+    def count(self, table: str, *, within: timedelta) -> int:
         """See Copy."""
         name = ".".join(quoted(part) for part in table.split("."))
-        return int(self._ask(f"SELECT count(*) FROM {name}")[0][0])
+        return int(self._ask(f"SELECT count(*) FROM {name}", within=within)[0][0])
 
-    def select(self, sql: str, *, rows_max: int) -> Sequence[Row]:
-        """See Copy."""
+    def select(self, sql: str, *, rows_max: int, within: timedelta) -> Sequence[Row]:
+        """See Copy. An answer that is too large is cut by the server, and refused here."""
         asked = sql.strip().rstrip(";")
         answer = self._ask(
-            f"SELECT coalesce(json_agg(a), '[]') FROM (SELECT * FROM (\n{asked}\n) AS asked LIMIT {rows_max}) AS a"
+            f"SELECT left(coalesce(json_agg(a), '[]')::text, {POSTGRESQL_ANSWER_BYTES_MAX + 1})"
+            f" FROM (SELECT * FROM (\n{asked}\n) AS asked LIMIT {rows_max}) AS a",
+            within=within,
         )
         rows = json.loads(answer[0][0], object_pairs_hook=lambda pairs: tuple(value for _, value in pairs))
         return [row if isinstance(row, tuple) else (row,) for row in rows]
@@ -124,9 +131,15 @@ class PostgresqlCopy:
         """See Copy."""
         self._open.close()
 
-    def _ask(self, sql: str) -> list[list[str]]:
+    def _ask(self, sql: str, *, within: timedelta = _WITHIN) -> list[list[str]]:
         assert self._server is not None, "it is open"
-        return self._server.ask(sql, options={"default_transaction_read_only": "on", "client_encoding": "UTF8"})
+        options = {"default_transaction_read_only": "on", "client_encoding": "UTF8"}
+        try:
+            return self._server.ask(sql, options=options | {"statement_timeout": f"{within // _MILLISECOND}"})
+        except UnavailableError as error:
+            if _TOO_LONG in str(error):
+                raise UnavailableError(f"no answer within {format_duration(within)}") from None
+            raise error
 
 
 def make_ready_cluster(place: Path) -> int | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from atp.ops.backups.format.contents import ContentsReader
@@ -47,11 +47,12 @@ class Copy(Protocol):
     def beats(self) -> Iterator[tuple[str, datetime]]:
         """The heartbeats in it, oldest first; none when it has none."""
 
-    def count(self, table: str) -> int:
-        """The rows of a table."""
+    def count(self, table: str, *, within: timedelta) -> int:
+        """The rows of a table; see `select`."""
 
-    def select(self, sql: str, *, rows_max: int) -> Sequence[Row]:
-        """What a query gives, at most so many rows; it cannot change anything."""
+    def select(self, sql: str, *, rows_max: int, within: timedelta) -> Sequence[Row]:
+        """What a query gives, at most so many rows; it cannot change anything. UnavailableError when it takes longer
+        than `within`, or its answer is too large."""
 
     def verify(self) -> str:
         """Verify the trail in it, as `atp verify` does; a sentence. TamperedError when it is not sound."""

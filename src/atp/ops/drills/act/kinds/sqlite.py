@@ -1,10 +1,11 @@
 """A SQLite database: heartbeats are rows of the table `atp_heartbeat (id, at)`; declared SQL can read it, no more."""
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,11 +14,13 @@ from atp.limits import HEARTBEATS_MAX
 from atp.ops.backups.format.checking import file_sha256
 from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.backups.format.database import check_database, inspect_database
+from atp.ops.declaration.durations import format_duration
 from atp.ops.drills.act.kinds.files import living
 from atp.ops.drills.act.kinds.shape import Living, Row
 
 HEARTBEAT_TABLE = "atp_heartbeat"
 _BUSY_SECONDS = 10.0
+_LOOK_STEPS = 100_000  # of the machine of SQLite, between two looks at the clock: a few milliseconds
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 
 
@@ -72,18 +75,25 @@ class SqliteCopy:
                 for name, at in reversed(database.execute(query).fetchall()):
                     yield str(name), datetime.fromisoformat(at)
 
-    def count(self, table: str) -> int:
+    def count(self, table: str, *, within: timedelta) -> int:
         """See Copy."""
         quoted = table.replace('"', '""')
-        ((count,),) = self.select(f'SELECT count(*) FROM "{quoted}"', rows_max=1)
+        ((count,),) = self.select(f'SELECT count(*) FROM "{quoted}"', rows_max=1, within=within)
         assert isinstance(count, int)
         return count
 
-    def select(self, sql: str, *, rows_max: int) -> Sequence[Row]:
+    def select(self, sql: str, *, rows_max: int, within: timedelta) -> Sequence[Row]:
         """See Copy."""
+        deadline = time.monotonic() + within.total_seconds()
         with closing(_opened(self.place)) as database:
             database.set_authorizer(_only_reading)
-            return [tuple(row) for row in database.execute(sql).fetchmany(rows_max)]
+            database.set_progress_handler(lambda: time.monotonic() > deadline, _LOOK_STEPS)
+            try:
+                return [tuple(row) for row in database.execute(sql).fetchmany(rows_max)]
+            except sqlite3.OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise UnavailableError(f"no answer within {format_duration(within)}") from None
+                raise error
 
     def verify(self) -> str:
         """See Copy."""

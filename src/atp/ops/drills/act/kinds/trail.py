@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -128,11 +128,11 @@ class TrailCopy:
         """See Copy: the newest of the operators' log, read from its end."""
         yield from read_beats(self.place)
 
-    def count(self, table: str) -> int:
+    def count(self, table: str, *, within: timedelta) -> int:
         """See Copy."""
         raise _not_asked("rows")
 
-    def select(self, sql: str, *, rows_max: int) -> Sequence[Row]:
+    def select(self, sql: str, *, rows_max: int, within: timedelta) -> Sequence[Row]:
         """See Copy."""
         raise _not_asked("sql")
 

@@ -3,21 +3,25 @@
 What gets its name is a cluster that was recovered, asked whether it was, and shut down cleanly.
 """
 
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from pwd import getpwuid
 
 from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
 from atp.limits import POSTGRESQL_HISTORY_BYTES_MAX, REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.kinds.files import check_listed, receive_tree
-from atp.ops.backups.act.kinds.postgresql.instance import Instance, control_of, restore_command, running
+from atp.ops.backups.act.kinds.postgresql.instance import Instance, control_of, fence_words, restore_command, running
+from atp.ops.backups.act.kinds.postgresql.replay import Log, check_used
 from atp.ops.backups.act.kinds.postgresql.segments import (
     Shipped,
     list_shipped,
     needed,
+    number_of,
     reaches_to,
     usable,
     wal_prefix,
@@ -32,7 +36,13 @@ from atp.ops.backups.format.stream import Plain
 from atp.ports.repository import Repository
 
 _LAST = re.compile(r"last completed transaction was at log time (\S+ \S+ \S+)")
-_USED = re.compile(r'restored log file "([0-9A-F]{24})"')
+_TIMELINE = "Latest checkpoint's TimeLineID"
+_CONFIGURATION = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
+_KNOWS_VERSIONS = 150_000
+_CHANGED = """\
+SELECT datname FROM pg_database
+WHERE datallowconn AND datcollversion IS DISTINCT FROM pg_database_collation_actual_version(oid) ORDER BY datname
+"""
 _BEYOND = "recovery ended before configured recovery target was reached"
 
 
@@ -52,9 +62,8 @@ class PostgresqlArrival:
     def prepare(self) -> None:
         """Find the log that follows, before anything is fetched. TamperedError when it has a hole before the moment,
         MissingError when it does not reach that far."""
-        assert self.manifest.cluster is not None, "backups of this kind say what log they need"
-        listed = list_shipped(self.repository, wal_prefix(self.manifest.dataset, self.manifest.cluster.system))
-        self._following = tuple(needed(usable(listed, self.recorded), self.manifest.cluster, at=self.at))
+        listed = list_shipped(self.repository, wal_prefix(self.manifest.dataset, self._cluster.system))
+        self._following = tuple(needed(usable(listed, self.recorded), self._cluster, at=self.at))
 
     @property
     def reaches_to(self) -> datetime:
@@ -88,12 +97,19 @@ class PostgresqlArrival:
     def _fetch(self, folder: Path) -> Data:
         folder.mkdir(mode=0o700)
         for one in self._following:
-            fetch_segment(self.repository, one, self.identities, folder / one.segment, bytes_max=self._bytes_max(one))
+            path, bytes_max = folder / one.segment, self._bytes_max(one)
+            fetch_segment(self.repository, one, self.identities, path, bytes_max=bytes_max)
+            if one.is_partial:
+                os.truncate(path, bytes_max)  # the receiver may have died making room, and the server wants all of it
         return {"segments": len(self._following)}
 
     def _bytes_max(self, one: Shipped) -> int:
+        return bytes_max_of(one, self._cluster)
+
+    @property
+    def _cluster(self) -> Cluster:
         assert self.manifest.cluster is not None, "backups of this kind say what log they need"
-        return bytes_max_of(one, self.manifest.cluster)
+        return self.manifest.cluster
 
     def _recover(self, data: Path) -> Data:
         if self._names is None:
@@ -111,20 +127,24 @@ class PostgresqlArrival:
         (data / "recovery.signal").touch()
         settings = {"restore_command": restore_command(_beside(data)), "recovery_target_action": "promote", **target}
         with running(data, names, settings=settings) as server:
-            if not target:
-                self._check_end(server)
-            return _told(server, data)
+            found = control_of(data)
+            if self._following and not target:
+                self._check_used(data, found)
+            told, of_locale = _told(server, found), tuple(_locale(server))
+        self.told = (*_to_know(data), *of_locale)
+        return told
 
-    def _check_end(self, server: Instance) -> None:
-        """A server ends its recovery where the log is broken, and is content: the last segment has to be used."""
-        last = self._following[-1].segment if self._following else ""
-        if last and f'restored log file "{last}"' not in server.said:
-            used = _USED.findall(server.said)
-            raise TamperedError(
-                f"could not recover as far as the log is there: it broke off in {used[-1] if used else 'the backup'},"
-                f" and {last} was not reached",
-                hint="--at an earlier moment",
-            )
+    def _check_used(self, data: Path, found: Mapping[str, str]) -> None:
+        timeline, page_bytes = int(found[_TIMELINE]), int(found["WAL block size"])
+        check_used(data, self._log(data, page_bytes=page_bytes), timeline=timeline, following=self._following)
+
+    def _log(self, data: Path, *, page_bytes: int) -> Log:
+        """The log that was laid beside, and the last segment of the backup itself."""
+        cluster, folder = self._cluster, _beside(data)
+        files = [folder / one.segment for one in self._following if not one.is_history]
+        files += [path for path in [data / "pg_wal" / cluster.ends_in] if path.exists()]
+        numbered = {number_of(path.name, cluster.segment_bytes): path for path in files}
+        return Log(numbered, segment_bytes=cluster.segment_bytes, page_bytes=page_bytes)
 
 
 def check_following(
@@ -203,12 +223,45 @@ def _not_stored(what: str) -> TamperedError:
     )
 
 
-def _told(server: Instance, data: Path) -> Data:
+def _to_know(data: Path) -> Iterator[str]:
+    """What a person needs to know before a server is started on it."""
+    missing = [name for name in _CONFIGURATION if not (data / name).exists()]
+    if missing:
+        yield f"its configuration lay elsewhere, and is not in it: {', '.join(missing)} (hint: lay it there to start)"
+    if not fence_words():
+        yield "it was recovered without a fence: the kernel grants this user none (hint: root, or user namespaces)"
+    if (owner := data.stat().st_uid) != os.geteuid():
+        yield f"it belongs to {_user(owner)}, who has to start its server (hint: chown -R, if that is another one here)"
+
+
+def _locale(server: Instance) -> Iterator[str]:
+    """What this machine has not got, or has in another version: by a locale texts are sorted in every index."""
+    try:
+        ((version,),) = server.ask("SHOW server_version_num")
+        changed = server.ask(_CHANGED) if int(version) >= _KNOWS_VERSIONS else []
+    except UnavailableError as error:
+        yield f"its database cannot be entered on this machine: {error}"
+        return
+    if changed:
+        names = ", ".join(name for (name,) in changed)
+        yield f"the locale has another version here, by which texts are sorted: {names} (hint: REINDEX DATABASE first)"
+
+
+def _user(number: int) -> str:
+    try:
+        return f"{getpwuid(number).pw_name} ({number})"
+    except KeyError:
+        return f"user {number}, who is nobody here"
+
+
+def _told(server: Instance, found: Mapping[str, str]) -> Data:
     """What the recovery said of itself."""
     last = _LAST.findall(server.said)
-    found = control_of(data)
-    timeline, place = found["Latest checkpoint's TimeLineID"], found["Latest checkpoint's REDO location"]
-    return {"last_transaction_at": last[-1] if last else None, "timeline": int(timeline), "redo": place}
+    return {
+        "last_transaction_at": last[-1] if last else None,
+        "timeline": int(found[_TIMELINE]),
+        "redo": found["Latest checkpoint's REDO location"],
+    }
 
 
 def _beside(data: Path) -> Path:

@@ -18,7 +18,7 @@ from msgspec import Meta
 from atp.errors import InvalidError, TamperedError, UnavailableError
 from atp.limits import BACKUP_LINE_BYTES_MAX
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
-from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, query
+from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, next_move, query
 from atp.ops.backups.act.kinds.shape import Doing, Note
 from atp.ops.backups.act.parts import Moved
 from atp.ops.backups.act.step import Data, Step
@@ -27,13 +27,23 @@ from atp.ops.backups.format.archive import END, ArchiveReader, Member, header, p
 from atp.ops.backups.format.contents import Database, Entry, Names, path_text
 from atp.ops.backups.format.manifest import Cluster
 
+_SETTINGS = "postgresql.conf"
 _MANIFEST = "backup_manifest"
 _PIPE_BYTES = 1 << 20
 _SQL = """\
 SELECT (SELECT system_identifier FROM pg_control_system()), current_setting('server_version_num')::int / 10000,
   (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'),
   (SELECT rolname FROM pg_roles WHERE rolsuper ORDER BY rolcanlogin DESC, oid LIMIT 1), current_database(),
-  (SELECT count(*) FROM pg_tablespace WHERE oid NOT IN (1663, 1664)), pg_is_in_recovery()
+  (SELECT count(*) FROM pg_tablespace WHERE oid NOT IN (1663, 1664)), pg_is_in_recovery(),
+  current_setting('wal_level')
+"""
+_OUTSIDE = """\
+SELECT DISTINCT path FROM (SELECT sourcefile FROM pg_settings UNION SELECT setting FROM pg_settings WHERE name IN
+  ('config_file', 'hba_file', 'ident_file', 'ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file'))
+  AS files (path)
+WHERE path LIKE '/%' AND NOT starts_with(path, (SELECT setting FROM pg_settings WHERE name = 'data_directory') || '/')
+  AND path NOT LIKE '%/ssl-cert-snakeoil.%' -- which Debian makes on every machine
+ORDER BY path
 """
 
 
@@ -58,6 +68,7 @@ class PostgresqlCapture:
     database: Database | None = None
     cluster: Cluster | None = None
     names: Names | None = None
+    _outside: list[str] = field(default_factory=list)
     _ended_at: datetime | None = None
     _system: str = ""
     _major: int = 0
@@ -81,13 +92,18 @@ class PostgresqlCapture:
         return self._ended_at
 
     def _ask(self) -> Data:
-        ((self._system, major, segment_bytes, superuser, database, tablespaces, is_standby),) = query(
+        ((self._system, major, segment_bytes, superuser, database, tablespaces, is_standby, wal_level),) = query(
             _SQL, connection=self.connection
         )
         if is_standby == "t":
             raise InvalidError(
                 "could not back up the cluster: it is a standby, which does not know what was committed by when",
                 hint="the address of the primary",
+            )
+        if wal_level == "minimal":
+            raise InvalidError(
+                "could not back up the cluster: its wal_level is minimal, which leaves out what a restore needs",
+                hint=next_move("wal_level", otherwise=""),
             )
         if tablespaces != "0":
             raise InvalidError(
@@ -100,6 +116,7 @@ class PostgresqlCapture:
                 hint="the address of another of its databases",
             )
         self._major, self._segment_bytes = int(major), int(segment_bytes)
+        self._outside = [path for (path,) in query(_OUTSIDE, connection=self.connection)]
         self.names = Names(superuser=superuser, database=database)
         return {"system": self._system, "version": self._major, "address": self.connection.address}
 
@@ -126,14 +143,19 @@ class PostgresqlCapture:
         yield END
 
     def _members(self, archive: ArchiveReader, made: Made, note: Note) -> Iterator[bytes]:
+        has_settings = False
         root = Entry(path=".", kind="directory", mode=0o700, mtime_ns=0, uid=0, gid=0)
         for member in archive.members():
+            entry = _entry(member)
+            has_settings |= entry.path == _SETTINGS
             if made.entries == 0:
-                root = msgspec.structs.replace(root, mtime_ns=member.mtime_ns, uid=member.uid, gid=member.gid)
+                root = msgspec.structs.replace(root, mtime_ns=entry.mtime_ns, uid=entry.uid, gid=entry.gid)
                 yield header(root, {})
                 note(root)
                 made.entries += 1
-            yield from self._member(archive, _entry(member), made, note)
+            yield from self._member(archive, entry, made, note)
+        # A role that may not see where its settings lie is told of none.
+        made.outside += self._outside or ([] if has_settings else [_SETTINGS])
 
     def _member(self, archive: ArchiveReader, entry: Entry, made: Made, note: Note) -> Iterator[bytes]:
         yield header(entry, {})
@@ -184,9 +206,13 @@ class PostgresqlCapture:
 def _hint(why: str) -> str:
     if "checksum" in why:
         return "pages of the living cluster are damaged: restore the newest backup, or ask a person"
-    if "could not find WAL" in why or "already been removed" in why:
+    if re.search("could not find (any )?WAL|already been removed", why):
         return "wal_keep_size was too small for what was written meanwhile: enlarge it, or follow the dataset"
-    return "the role has to have REPLICATION, and pg_hba.conf has to let it"
+    if "COPY stream ended" in why:
+        return (
+            "the log of the server says why; where it removed a segment: enlarge wal_keep_size, or follow the dataset"
+        )
+    return next_move(why, otherwise="the role has to have REPLICATION, and pg_hba.conf has to let it")
 
 
 def _entry(member: Member) -> Entry:

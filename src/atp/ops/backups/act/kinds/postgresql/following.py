@@ -26,6 +26,7 @@ from atp.ops.backups.act.kinds.postgresql.programs import (
     last_words,
     literal,
     mortal_words,
+    next_move,
     query,
 )
 from atp.ops.backups.act.kinds.postgresql.segments import shipped_name, wal_prefix
@@ -92,6 +93,7 @@ class Following:
         noted = read_noted(self._room)
         self._done = {name: set(noted.shipped.get(name, ())) for name in self.shipping.repositories}
         self._marks = dict(noted.marks)
+        self._switch()  # whoever may not do that is told so before a slot is there that keeps the log
         self._make_slot()
         self._switch()
 
@@ -179,7 +181,7 @@ class Following:
         """The slot, which nobody else uses. Made in SQL it keeps the log from the last checkpoint on; the program would
         make one that keeps nothing until it is used, but shows that we are let in for replication."""
         slot = literal(slot_of(self.shipping.dataset))
-        query(
+        made = query(
             f"SELECT pg_create_physical_replication_slot({slot}, true)"
             f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = {slot})",
             connection=self.connection,
@@ -194,9 +196,14 @@ class Following:
         words += ["--no-password"]
         done = subprocess.run(words, capture_output=True, env=environment(self.connection), timeout=60)
         if done.returncode != 0:
+            if made:  # nobody would receive what it keeps
+                query(f"SELECT pg_drop_replication_slot({slot})", connection=self.connection)
+            why = last_words(done.stderr)
             raise UnavailableError(
-                f"could not follow the server: {last_words(done.stderr)}",
-                hint="the role has to have REPLICATION, wal_level has to be replica or logical",
+                f"could not follow the server: {why}",
+                hint=next_move(
+                    why, otherwise="the role has to have REPLICATION, wal_level has to be replica or logical"
+                ),
             )
         for (pid,) in query(
             f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = {slot} AND active",

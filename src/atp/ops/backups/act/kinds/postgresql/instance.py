@@ -21,16 +21,19 @@ from atp.errors import MalformedError, UnavailableError
 from atp.limits import BACKUP_LINE_BYTES_MAX, POSTGRESQL_START_SECONDS
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
 from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, mortal_words, query
+from atp.ops.backups.act.workplace import is_without_room
 from atp.ops.backups.format.contents import Names
 
 NOBODY = 65_534
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS, _LOOK_SECONDS_MAX, _LOOKS = 0.02, 1.0, 50  # a fiftieth of what it took so far
 _STOP_SECONDS = 300
 _KNOCKED = b"FATAL:  the database system is "  # what it says to us while we ask whether it lets somebody in
 _PREPARED_MIN = 1_000  # the log may tell of more prepared transactions than were allowed when the backup began
+_LOG_MIB, _LOG_MIB_MAX = 80, 1_024  # as by default; a server wants at least two segments
 _PLACE_BYTES_MAX = 75  # the path of a socket has 107, and our names take the rest
 _AUTO = "postgresql.auto.conf"
 _STANDBY = "standby.signal"
+_WORDS = "postmaster.opts"
 _RULES = "local all all trust\n"
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -76,8 +79,9 @@ def running(data: Path, names: Names, *, settings: Mapping[str, str] | None = No
             try:
                 yield Instance(connection, _said(place / "log").decode(errors="replace"))
             finally:
-                _stop(process)
+                _stop(process, place / "log")
     finally:
+        (data / _WORDS).unlink(missing_ok=True)  # `pg_ctl restart` would start it with ours
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -115,8 +119,10 @@ def major_of(data: Path) -> int:
 
 
 def restore_command(folder: Path) -> str:
-    """What fetches a segment out of a folder, in the words of the setting."""
-    return f"cp {shlex.quote(str(folder)).replace('%', '%%')}/%f %p"
+    """What fetches a segment out of a folder, in the words of the setting. One that is there and cannot be copied ends
+    the server (a code over 125), which takes any other failure for the end of the log."""
+    segment = f"{shlex.quote(str(folder)).replace('%', '%%')}/%f"
+    return f"test ! -e {segment} && exit 1; cp {segment} %p || exit 255"
 
 
 def control_of(data: Path) -> dict[str, str]:
@@ -132,7 +138,10 @@ def control_of(data: Path) -> dict[str, str]:
 def _as_it_was(data: Path) -> dict[str, str]:
     """What a server cannot have less of than the one before, without losing something or refusing to start."""
     found = control_of(data)
+    segment_bytes = int(found["Bytes per WAL segment"])
     return {
+        "min_wal_size": f"{max(_LOG_MIB, 2 * segment_bytes >> 20)}MB",
+        "max_wal_size": f"{max(_LOG_MIB_MAX, 4 * segment_bytes >> 20)}MB",
         "max_prepared_transactions": str(max(_PREPARED_MIN, int(found["max_prepared_xacts setting"]))),
         "max_locks_per_transaction": found["max_locks_per_xact setting"],
         "track_commit_timestamp": found["track_commit_timestamp setting"],
@@ -164,21 +173,31 @@ def _started(data: Path, place: Path, settings: Mapping[str, str]) -> Iterator["
 
 
 def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path) -> None:
-    """Until it lets somebody in, whoever that is: before the end of its recovery it refuses all."""
-    deadline = time.monotonic() + POSTGRESQL_START_SECONDS
+    """Until it lets somebody in, whoever that is: before the end of its recovery it refuses all. The longer it takes,
+    the less often it is asked, so that asking costs it nothing."""
+    began = time.monotonic()
     words, variables = [find_program("pg_isready"), "-q"], environment(connection)
     socket = Path(connection.address)
     while process.poll() is None:
         if socket.exists() and subprocess.run(words, env=variables).returncode == 0:
             return
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > POSTGRESQL_START_SECONDS:
             raise UnavailableError("could not start PostgreSQL: its recovery does not end")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(min(max(waited / _LOOKS, _LOOK_SECONDS), _LOOK_SECONDS_MAX))
+    raise _failed("could not recover the cluster", log)
+
+
+def _failed(what: str, log: Path) -> MalformedError | UnavailableError:
+    """Why it ended, in its own words: a full disk tells nothing of the cluster."""
     said = b"\n".join(line for line in _said(log).splitlines() if _KNOCKED not in line)
-    raise MalformedError(f"could not recover the cluster: {last_words(said)}")
+    if is_without_room(said.decode(errors="replace")):
+        words = b"\n".join(line for line in said.splitlines() if is_without_room(line.decode(errors="replace")))
+        return UnavailableError(f"{what}: {last_words(words)}", hint="make room there, or choose another place")
+    return MalformedError(f"{what}: {last_words(said)}")
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: "subprocess.Popen[bytes]", log: Path) -> None:
     """A fast shutdown: a checkpoint, and everything on the disk."""
     process.send_signal(signal.SIGINT)
     try:
@@ -186,7 +205,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         raise UnavailableError("could not stop the restored PostgreSQL: it does not end") from None
     if ended != 0:
-        raise MalformedError("could not stop the restored PostgreSQL: it did not shut down cleanly")
+        raise _failed("could not stop the restored PostgreSQL", log)
 
 
 @contextmanager

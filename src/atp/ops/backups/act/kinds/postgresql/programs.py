@@ -18,6 +18,16 @@ _PLACES = (
     "/opt/homebrew/opt/postgresql@{}/bin",
 )
 _SAID_CHARS = 400
+_MOVES = (  # what a server says, and what then has to be changed; the first one counts
+    ("entry for replication|rejects replication", "pg_hba.conf needs a line for the database named replication"),
+    ("pg_hba.conf", "pg_hba.conf needs a line that lets this role in from here"),
+    ("must be superuser or replication role|to start WAL sender|REPLICATION attribute", "ALTER ROLE ... REPLICATION"),
+    ("max_wal_senders", "max_wal_senders = 10 (or more than are in use), and a restart of the server"),
+    ("replication slots are in use|max_replication_slots", "max_replication_slots = 10, and a restart of the server"),
+    ("wal_level", "wal_level = replica, and a restart of the server"),
+    ("locale is incompatible", "install the locales of that machine here, as locale-gen does"),
+    (r"permission denied for function pg_switch_wal", "GRANT EXECUTE ON FUNCTION pg_switch_wal() TO ..."),
+)
 
 
 def find_program(name: str, *, major: int | None = None) -> str:
@@ -80,8 +90,9 @@ def query(sql: str, *, connection: Connection, options: Mapping[str, str] = {}) 
             hint="ask for less",
         )
     if done.returncode != 0:
+        why = last_words(done.stderr)
         raise UnavailableError(
-            f"could not ask PostgreSQL: {last_words(done.stderr)}", hint=f"look at {connection.address}"
+            f"could not ask PostgreSQL: {why}", hint=next_move(why, otherwise=f"look at {connection.address}")
         )
     text = done.stdout.decode(errors="replace").removesuffix("\n")
     return [row.split("\x1f") for row in text.split("\x1e")] if text else []
@@ -90,10 +101,15 @@ def query(sql: str, *, connection: Connection, options: Mapping[str, str] = {}) 
 def last_words(said: bytes) -> str:
     """The line that says why a program ended, without a secret."""
     lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
-    told = next(
-        (line for line in reversed(lines) if re.search("ERROR|FATAL|error:|PANIC", line)), lines[-1] if lines else ""
-    )
-    return without_secrets(told)[:_SAID_CHARS] or "it ended without a word"
+    found = [at for at, line in enumerate(lines) if re.search("ERROR|FATAL|error:|PANIC", line)]
+    told = lines[found[-1] if found else -1] if lines else ""
+    details = [line for line in lines[found[-1] + 1 :] if line.startswith("DETAIL:")] if found else []
+    return without_secrets(" ".join([told, *details[:1]]))[:_SAID_CHARS] or "it ended without a word"
+
+
+def next_move(why: str, *, otherwise: str) -> str:
+    """What has to be changed in a server that refuses us with these words. Pure."""
+    return next((move for words, move in _MOVES if re.search(words, why)), otherwise)
 
 
 def quoted(name: str) -> str:
