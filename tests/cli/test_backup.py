@@ -14,6 +14,8 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from atp.adapters.directory import DirectoryRepository
+from atp.adapters.system_clock import SystemClock
 from atp.app.machine import spool_folders, spooled_lines
 from atp.limits import PAGE_EVENTS_MAX
 from atp.ops.backups.evidence import backup_followed
@@ -83,7 +85,7 @@ def test_files_and_a_database_are_backed_up_verified_and_restored_without_a_serv
 
 def test_the_exit_code_tells_the_truth(offline: Atp, here: Path) -> None:
     backup = offline.document("backup", "run", "letters")["backup"]
-    release(here)
+    release(here / "cellar/letters" / backup)
     part = here / "cellar/letters" / backup / "data.00000"
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1
@@ -125,17 +127,27 @@ def test_every_copy_is_verified_and_has_to_be_there(offline: Atp, here: Path) ->
     ran = offline("backup", "verify", "letters")
     told = [line.split(": ")[0] for line in ran.out.splitlines() if not line.startswith("  ")]
     assert told == [f"letters {backup} in cellar", f"letters {backup} in attic"]
-    release(here)
+    release(here / "attic")
     shutil.rmtree(here / "attic/letters")
     one, other = offline.document("backup", "verify", "letters", code=1)["backups"]
     assert one["verdict"] == "pass"
     assert other["verified"]["faults"] == ["the repository should have a copy of it, and has none"]
 
 
+def test_a_protection_that_somebody_lifted_is_found(offline: Atp, here: Path) -> None:
+    backup = offline.document("backup", "run", "letters")["backup"]
+    can_lock = DirectoryRepository(here / "cellar", clock=SystemClock()).lock == "local"
+    release(here / "cellar/letters" / backup)
+    one, other = offline.document("backup", "verify", "letters", code=1 if can_lock else 0)["backups"]
+    lifted = f"letters/{backup}/data.00000 is kept no more: its protection was lifted"
+    assert (f"the lock of the repository does not hold: {lifted}" in one["verified"]["faults"]) == can_lock
+    assert other["verdict"] == "pass"
+
+
 def test_no_older_backup_is_verified_in_place_of_the_newest(offline: Atp, here: Path) -> None:
     older = offline.document("backup", "run", "letters")["backup"]
     backup = offline.document("backup", "run", "letters")["backup"]
-    release(here)
+    release(here / "cellar/letters" / backup)
     part = here / "cellar/letters" / backup / "data.00000"
     stored = part.stat().st_size
     os.truncate(part, 7)
@@ -150,7 +162,7 @@ def test_no_older_backup_is_verified_in_place_of_the_newest(offline: Atp, here: 
 def test_no_older_backup_is_restored_in_place_of_the_newest_unless_it_is_named(offline: Atp, here: Path) -> None:
     older = offline.document("backup", "run", "letters")["backup"]
     newer = offline.document("backup", "run", "letters")["backup"]
-    release(here)
+    release(here / "cellar/letters" / newer)
     os.truncate(here / "cellar/letters" / newer / "data.00000", 7)
     restore = ("restore", "letters", "--to", "back", "--identity", "KEY.txt", "--yes")
     refused = offline(*restore)
@@ -164,7 +176,7 @@ def test_a_manifest_that_is_not_the_one_that_was_recorded_is_refused(offline: At
     restore = ("restore", "letters", "--to", "r", "--identity", "KEY.txt", "--yes")
     ran = offline(*restore, "--dry-run")
     assert ran.code == 0 and "held against" not in ran.err
-    release(here)
+    release(here / "cellar/letters" / made["backup"])
     with (here / "cellar/letters" / made["backup"] / "manifest.json").open("ab") as file:
         file.write(b"\n")
     ran = offline(*restore)

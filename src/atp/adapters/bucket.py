@@ -6,7 +6,7 @@ touch it: of all versions of a name the first is the one we stored, and it is th
 
 import secrets
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -161,8 +161,9 @@ class BucketRepository:
                 with _told("delete", name):
                     self._client.abort_multipart_upload(**self._at(name), UploadId=row["UploadId"])
 
-    def challenge(self) -> list[str]:
-        """See Repository. Versions whose day is over are removed; each challenge leaves one for a minute."""
+    def challenge(self, kept: Sequence[str] = ()) -> list[str]:
+        """See Repository. What keeps an object is the store's own. Versions whose day is over are removed; each
+        challenge leaves one for a minute."""
         for one in [*self.objects(f"{_CANARY}/")]:
             with suppress(ForbiddenError):
                 self.delete(one.name)

@@ -10,7 +10,7 @@ import fcntl
 import os
 import secrets
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from io import FileIO
@@ -151,7 +151,7 @@ class DirectoryRepository:
                 if unquote(path.stem) == name:
                     path.unlink(missing_ok=True)
 
-    def challenge(self) -> list[str]:
+    def challenge(self, kept: Sequence[str] = ()) -> list[str]:
         """See Repository. Tries what a process would do that does not lift the protection first."""
         name = f"{_CANARY}/{secrets.token_hex(8)}"
         until = whole_second(self._clock.now() + timedelta(seconds=_CANARY_SECONDS))
@@ -165,7 +165,12 @@ class DirectoryRepository:
             "an object that is kept was removed": lambda: path.unlink(),
             "the day of an object was removed": lambda: (self._root / _KEEP / name).unlink(),
         }
-        return [what for what, attempt in attempts.items() if _succeeds(attempt)]
+        released = [f"{one} is kept no more: its protection was lifted" for one in kept if self._is_released(one)]
+        return [what for what, attempt in attempts.items() if _succeeds(attempt)] + released
+
+    def _is_released(self, name: str) -> bool:
+        until = self.keep_until(name) if self.lock == "local" else None
+        return until is not None and self._clock.now() < until and not _is_immutable(self._path(name))
 
     def close(self) -> None:
         """See Repository."""
@@ -262,10 +267,22 @@ class _File:
                 view = view[self._file.write(view) :]
 
 
+def _is_immutable(path: Path) -> bool:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return bool(_flags(file) & _IMMUTABLE)
+    finally:
+        os.close(file)
+
+
+def _flags(file: int) -> int:
+    return int(struct.unpack("l", fcntl.ioctl(file, _GET_FLAGS, struct.pack("l", 0)))[0])
+
+
 def _set_immutable(path: Path, *, is_immutable: bool) -> None:
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        flags = struct.unpack("l", fcntl.ioctl(file, _GET_FLAGS, struct.pack("l", 0)))[0]
+        flags = _flags(file)
         wanted = flags | _IMMUTABLE if is_immutable else flags & ~_IMMUTABLE
         if wanted != flags:
             fcntl.ioctl(file, _SET_FLAGS, struct.pack("l", wanted))

@@ -1,6 +1,6 @@
 """The strictest Repository, in memory, for tests: what others bear is a ValueError here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -88,7 +88,7 @@ class MemoryRepository:
         check_key(name)
         self._unfinished.discard(name)
 
-    def challenge(self) -> list[str]:
+    def challenge(self, kept: Sequence[str] = ()) -> list[str]:
         """See Repository."""
         return []
 

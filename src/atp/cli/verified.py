@@ -13,6 +13,7 @@ from atp.ops.backups.act.isolation import isolation_warnings
 from atp.ops.backups.act.listing import Listed, choose, last_good, list_backups, newest
 from atp.ops.backups.act.verifying import verify
 from atp.ops.backups.evidence import Verified, backup_verified
+from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity
 from atp.ops.estate.evidence.proofs import BACKUP_VERIFIED
 from atp.ports.repository import PROMISES, Repository
@@ -59,7 +60,8 @@ def _verify(desk: Desk, doing: Acting, opened: Repository, copy: Copy, listed: S
         record.intend("read")
         one = _read(desk, opened, copy, listed, asked)
         if not declared.is_erasable:  # else nothing may lock it
-            one.is_immutable = not _challenged(opened, one)
+            meant = next((each.manifest for each in listed if each.backup == backup), None)
+            one.is_immutable = not _challenged(opened, one, meant)
         shared = isolation_warnings(
             desk.estate.datasets[dataset], desk.estate.repositories[repository], name=repository
         )
@@ -88,9 +90,10 @@ def _read(desk: Desk, opened: Repository, copy: Copy, listed: Sequence[Listed], 
         return verify(opened, found, identities=asked.identities, recorded=known, moved=moved)
 
 
-def _challenged(opened: Repository, one: Verified) -> bool:
-    """Whether the lock could be broken; where nothing is promised that is no fault, and said."""
-    broken = opened.challenge()
+def _challenged(opened: Repository, one: Verified, manifest: Manifest | None) -> bool:
+    """Whether the lock could be broken, or was; where nothing is promised that is no fault, and said."""
+    names = [manifest.prefix + part.name for part in manifest.parts()] if manifest and not one.faults else []
+    broken = opened.challenge(names)
     if opened.lock == "none":
         one.warnings.append(PROMISES["none"])
     else:

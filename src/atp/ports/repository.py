@@ -4,7 +4,7 @@ Names are keys of an ObjectStore (`check_key`). Two questions decide what a repo
 what holds an object until its day (`lock`), and what came of trying to break that (`challenge`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -79,9 +79,10 @@ class Repository(Protocol):
     def forget(self, name: str) -> None:
         """Give up what is unfinished under a name."""
 
-    def challenge(self) -> list[str]:
+    def challenge(self, kept: Sequence[str] = ()) -> list[str]:
         """Store a small object that is kept for a moment, try to remove, change and release it with all that this
-        process may do, and say what succeeded. Empty: the lock held. Costs a few requests.
+        process may do, and say what succeeded; and which of the `kept` objects somebody has released before their day,
+        where that shows. Empty: the lock held. Costs a few requests.
         """
 
     def close(self) -> None:

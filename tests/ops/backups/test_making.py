@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -72,8 +72,8 @@ class Failing:
     def locks_unasked(self) -> str:
         return self.inner.locks_unasked()
 
-    def challenge(self) -> list[str]:
-        return self.inner.challenge()
+    def challenge(self, kept: Sequence[str] = ()) -> list[str]:
+        return self.inner.challenge(kept)
 
     def close(self) -> None:
         self.inner.close()
