@@ -134,6 +134,19 @@ def test_every_copy_is_verified_and_has_to_be_there(offline: Atp, here: Path) ->
     assert other["verified"]["faults"] == ["the repository should have a copy of it, and has none"]
 
 
+def test_a_newest_backup_that_somebody_removed_is_missed(offline: Atp, here: Path) -> None:
+    offline.document("backup", "run", "letters")
+    newer = offline.document("backup", "run", "letters")["backup"]
+    release(here / "cellar")
+    shutil.rmtree(here / "cellar/letters" / newer)
+    one, other = offline.document("backup", "verify", "letters", code=1)["backups"]
+    assert one["verified"]["backup"] == newer
+    assert one["verified"]["faults"] == ["the repository should have a copy of it, and has none"]
+    assert other["verdict"] == "pass"
+    shutil.rmtree(here / "cellar/letters")
+    assert offline.document("backup", "verify", "letters", code=1)["backups"][0]["verified"]["backup"] == newer
+
+
 def test_a_protection_that_somebody_lifted_is_found(offline: Atp, here: Path) -> None:
     backup = offline.document("backup", "run", "letters")["backup"]
     can_lock = DirectoryRepository(here / "cellar", clock=SystemClock()).lock == "local"

@@ -3,6 +3,7 @@ waits on this machine."""
 
 import time
 from collections.abc import Iterable, Set
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -44,11 +45,7 @@ def recorded(
     was shipped since it began, `limits.RECORDED_EVENTS_MAX` events at most, until all that is there is known.
     """
     following = following_names(repository, listed.manifest) if listed.manifest else {}
-    waiting = [
-        event for event in waiting_events(desk.url, desk.output) if event.resource and event.resource.id == dataset
-    ]
-    told = [msgspec.json.decode(event.data or b"") for event in waiting if event.action == BACKUP_DONE]
-    here = [msgspec.json.decode(event.data or b"") for event in waiting if event.action == BACKUP_SHIPPED]
+    told, here = _waiting(desk, dataset, BACKUP_DONE), _waiting(desk, dataset, BACKUP_SHIPPED)
     names, reason = {name for data in here for name in shipped_names(data)}, ""
     try:
         with _client(desk) as client:
@@ -64,6 +61,24 @@ def recorded(
             f" {reason or 'it tells of no such backup'} (hint: --manifest-sha256, when you know it)"
         )
     return recorded_of(following, manifest_sha256=digest, names=names, reason=reason, insists=insists)
+
+
+def newest_told(desk: Desk, repository: str, *, dataset: str) -> str | None:
+    """The newest backup that was told to be in a repository, by the trail or by what waits on this machine; None when
+    nobody tells of one, or could be asked. Costs a question."""
+    told = _waiting(desk, dataset, BACKUP_DONE)
+    question: dict[str, str | None] = {"action": BACKUP_DONE, "resource": dataset, "text": "manifest_sha256"}
+    with suppress(AtpError), _client(desk) as client:
+        told += _data(ask(client, OPERATIONS, limits.PAGE_EVENTS_MAX, question))
+    made = [data for data in told if isinstance(data, dict) and data.get("manifest_sha256")]
+    here = [(str(data.get("point_at")), str(data.get("backup"))) for data in made if data.get("repository") == repository]
+    return max(here)[1] if here else None
+
+
+def _waiting(desk: Desk, dataset: str, action: str) -> list[Any]:
+    """What waits here of an action on a dataset, oldest first."""
+    events = [event for event in waiting_events(desk.url, desk.output) if event.action == action]
+    return [msgspec.json.decode(one.data or b"") for one in events if one.resource and one.resource.id == dataset]
 
 
 def _client(desk: Desk) -> Client:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from atp.cli.acting import Acting
 from atp.cli.output import safe
-from atp.cli.recorded import recorded
+from atp.cli.recorded import newest_told, recorded
 from atp.cli.vault import Desk, counting, size, tell, tell_listing
 from atp.ops.backups.act import pruning
 from atp.ops.backups.act.isolation import isolation_warnings
 from atp.ops.backups.act.listing import Listed, choose, last_good, list_backups, newest
 from atp.ops.backups.act.verifying import verify
+from atp.ops.backups.declare import Declared
 from atp.ops.backups.evidence import Verified, backup_verified
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity
@@ -45,11 +46,21 @@ def verified_copies(desk: Desk, dataset: str, backup: str | None, *, only: str |
         with desk.acting() as doing, closing(desk.open(name)) as opened:
             listed = list_backups(opened, dataset=dataset)
             if name == names[0]:
-                meant = choose(listed, dataset=dataset, backup=backup) if backup else newest(listed, dataset=dataset)
-                backup = meant.backup
+                backup = (
+                    choose(listed, dataset=dataset, backup=backup).backup
+                    if backup
+                    else _newest(desk, declared, name, listed)
+                )
             assert backup is not None, "the first repository named it"
             copy = Copy(dataset, name, Verified(backup))
             yield _verify(desk, doing, opened, copy, listed, asked)
+
+
+def _newest(desk: Desk, declared: Declared, repository: str, listed: Sequence[Listed]) -> str:
+    """The newest backup that is there; or that was told to be there, when it is not."""
+    told = None if declared.is_erasable else newest_told(desk, repository, dataset=declared.dataset)
+    is_gone = told is not None and all(one.backup != told for one in listed)
+    return told if told is not None and is_gone else newest(listed, dataset=declared.dataset).backup
 
 
 def _verify(desk: Desk, doing: Acting, opened: Repository, copy: Copy, listed: Sequence[Listed], asked: Asked) -> Copy:
