@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser
 
+from tests.contracts.vaults import release
 from tests.services import browser as chromium
 from tests.services import go
 from tests.services import postgres as postgresql
@@ -52,6 +53,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _reason(report: pytest.TestReport) -> str:
     return report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def removable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests leave behind can be removed: repositories of directories make files immutable."""
+    yield
+    release(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

@@ -166,6 +166,24 @@ def test_a_statement_can_be_made_again_of_the_event_alone(alone: Atp, archive: P
     assert shown["statement_proof"].startswith("intact") and (archive / "1.dsse.json").read_bytes() == signed
 
 
+def test_a_drill_is_reviewed_by_somebody_who_says_what_has_to_follow(alone: Atp, archive: Path) -> None:
+    run(alone)
+    assert alone.document("drill", "show", "catalogue/1")["reviews"] == []
+    alone.document("drill", "review", "catalogue/1", "--note", "rows <compared> with the ledger")
+    alone.document("drill", "review", "catalogue/1", "--note", "too slow", "--follow-up", "a second disk, by May")
+    first, second = alone.document("drill", "show", "catalogue/1")["reviews"]
+    assert (first["said"]["note"], first["is_own"]) == ("rows <compared> with the ledger", True)
+    assert second["said"]["follow_up"] == "a second disk, by May"
+    alone.document("drill", "report", "-o", "drills.html")
+    assert "to do: a second disk, by May" in alone("drill", "report").out
+    assert "rows &lt;compared&gt; with the ledger" in (archive / "drills.html").read_text()
+    assert alone("drill", "review", "catalogue/1", "--note", " ").code == 2
+    assert alone("drill", "review", "catalogue/1", "--note", "x" * 10_000).code == 2
+    assert alone("drill", "review", "catalogue/2", "--note", "x").code == 3
+    assert run(alone)["number"] == 2
+    assert alone.document("drill", "show", "catalogue/2")["reviews"] == [], "each is of one drill"
+
+
 def test_what_is_not_there_is_said(alone: Atp, archive: Path) -> None:
     assert alone("drill", "show", "catalogue/9").code == 3
     assert alone("drill", "run", "letters", "--identity", "KEY.txt").code == 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from atp.app.machine import drill_keep, machine_clock
-from atp.cli.drilled import HEADS, addresses, begun_at, history, row, text
+from atp.cli.drilled import HEADS, addresses, begun_at, history, reviewed, row, text
 from atp.cli.estate import file_option, read_estate_bytes
 from atp.cli.files import write_file
 from atp.cli.output import Output, safe, table
@@ -20,6 +20,7 @@ from atp.cli.server import json_option, key_file_option, url_option
 from atp.cli.signing import signer
 from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities
 from atp.errors import AtpError, InvalidError, MissingError
+from atp.limits import REASON_CHARS_MAX
 from atp.ops.declaration.durations import format_duration
 from atp.ops.drills.act import drilling
 from atp.ops.drills.act.beating import beat
@@ -28,13 +29,16 @@ from atp.ops.drills.declare import Declared, check_hours, declared_drill, next_s
 from atp.ops.drills.evidence.event import envelope_of
 from atp.ops.drills.evidence.history import Drill, Due, History, due
 from atp.ops.drills.evidence.report import as_html, as_markdown
+from atp.ops.drills.evidence.reviews import DRILL_REVIEWED, Reviewed, review_event, reviews_of
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.declare.values import Scenario
+from atp.ops.secrecy import check_no_secrets
 from atp.verify.remember import default_memory
 
 _PATH = click.Path(path_type=Path)
 _SCENARIOS = ("deletion", "corruption", "ransomware", "host-loss", "key-loss", "region-loss")
 _FAILED = 1
+_EVENT_BYTES = 8
 
 Verb = Callable[..., int | None]
 
@@ -203,12 +207,46 @@ def show(at: Drilling, drill_id: str, statement: Path | None) -> int:
     if drill_id not in found:
         raise MissingError(f"could not find the drill {drill_id[:80]!r}", hint="atp drill list")
     drill = found[drill_id]
-    proof = _proof(drill)
+    proof, reviews = _proof(drill), reviews_of(drill, reviewed(at.desk))
     if statement is not None:
         write_file(statement, envelope_of(drill.done, dataset=drill.dataset))
-    document = {**_document(drill), "statement_proof": proof}
-    at.desk.output.answer(document, f"{text(drill.dataset, drill.done)}\n\nstatement  {safe(proof)}")
+    document = {**_document(drill), "statement_proof": proof, "reviews": reviews}
+    told = [f"review     {safe(review.sentence)}" for review in reviews] or ["review     none: atp drill review"]
+    lines = [text(drill.dataset, drill.done), "", f"statement  {safe(proof)}", *told]
+    at.desk.output.answer(document, "\n".join(lines))
     return _FAILED if proof.startswith("WRONG") else 0
+
+
+@command.command()
+@click.argument("drill_id", metavar="ID")
+@click.option("--note", required=True, help="What you looked at, and what you found.")
+@click.option("--follow-up", help="What has to be done about it, by whom and when; without it the drill is accepted.")
+@at_drill
+def review(at: Drilling, drill_id: str, note: str, follow_up: str | None) -> None:
+    """Review a drill, DATASET/NUMBER, and sign it off, or say what has to follow. Its statement is checked first.
+
+    Who reviews is who holds the key, and stands in the operators' trail; a review by the person who ran the drill says
+    so. Nothing is changed: one more review is one more event.
+
+    \b
+    Example:
+      atp drill review catalogue/1 --note "restored rows compared with the ledger of May"
+    """
+    drill = {one.name: one for one in history(at.desk).drills}.get(drill_id)
+    if drill is None:
+        raise MissingError(f"could not find the drill {drill_id[:80]!r}", hint="atp drill list")
+    digest = sha256(envelope_of(drill.done, dataset=drill.dataset)).hexdigest()
+    if max(len(note), len(follow_up or "")) > REASON_CHARS_MAX or not note.strip():
+        raise InvalidError(f"could not review {drill_id}: a note has 1 to {REASON_CHARS_MAX:,} characters")
+    check_no_secrets({"note": note, "follow_up": follow_up or ""})
+    said = Reviewed(number=drill.done.number, statement_sha256=digest, note=note, follow_up=follow_up or None)
+    with at.desk.acting() as doing:
+        event_id = f"{DRILL_REVIEWED}.{doing.clock.random_bytes(_EVENT_BYTES).hex()}"
+        micros = int(doing.clock.now().timestamp() * 1_000_000)
+        event = review_event(said, dataset=drill.dataset, by=doing.by, micros=micros, event_id=event_id)
+        doing.sink.write(event, expect={}, is_outcome=False)
+        own = ", who ran it" if doing.by.id == drill.by else ""
+        at.desk.output.answer({"drill": drill_id, "review": said}, f"{drill_id} reviewed by {doing.by.id}{own}")
 
 
 def _proof(drill: Drill) -> str:
@@ -293,7 +331,8 @@ def report(at: Drilling, dataset: str | None, place: Path | None) -> None:
     found, name = history(at.desk), at.desk.estate.name
     drills = [drill for drill in found.drills if dataset in (None, drill.dataset)]
     missing = {key: numbers for key, numbers in found.missing.items() if dataset in (None, key)}
-    made = (as_html if place is not None and place.suffix == ".html" else as_markdown)(name, drills, missing)
+    render = as_html if place is not None and place.suffix == ".html" else as_markdown
+    made = render(name, drills, missing, reviewed(at.desk))
     if place is not None:
         write_file(place, made.encode())
     document = {"file": str(place) if place else None, "drills": len(drills), "report": None if place else made}

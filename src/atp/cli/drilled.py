@@ -21,6 +21,7 @@ from atp.ops.declaration.durations import format_second
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import Drill, History, Told, fold
 from atp.ops.drills.evidence.measure import reach_told, recorded_told
+from atp.ops.drills.evidence.reviews import DRILL_REVIEWED
 from atp.ops.estate.declare.values import Estate
 from atp.ops.estate.evidence.proofs import BACKUP_DONE, DRILL_DONE
 from atp.tenants.names import OPERATIONS
@@ -32,11 +33,16 @@ _PORTS = {"http": 80, "https": 443}
 
 def history(desk: Desk) -> History:
     """Every drill that the server tells and that waits on this machine; what could not be asked is said."""
-    asked, is_all = _asked(desk)
-    found = fold([*asked, *_waiting(desk.url, desk.output)], is_all=is_all)
+    asked, is_all = _asked(desk, DRILL_DONE)
+    found = fold([*asked, *_waiting(desk.url, desk.output, DRILL_DONE)], is_all=is_all)
     if found.unreadable:
         desk.output.note(f"warning: {found.unreadable} events of drills cannot be read: they prove nothing")
     return found
+
+
+def reviewed(desk: Desk) -> list[Told]:
+    """Every review that the server tells and that waits on this machine."""
+    return [*_asked(desk, DRILL_REVIEWED)[0], *_waiting(desk.url, desk.output, DRILL_REVIEWED)]
 
 
 def addresses(estate: Estate) -> tuple[str, ...]:
@@ -55,7 +61,7 @@ def _address(health: str) -> str:
     return f"{parts.hostname}:{port}" if parts.hostname else ""
 
 
-def _asked(desk: Desk) -> tuple[list[Told], bool]:
+def _asked(desk: Desk, action: str) -> tuple[list[Told], bool]:
     """What the server tells, and whether that is all that it knows."""
     key = find_key(desk.key_file, desk.output)
     if key is None:
@@ -63,7 +69,7 @@ def _asked(desk: Desk) -> tuple[list[Told], bool]:
         return [], True
     try:
         with Client(desk.url, key=key, tries=1) as client:
-            page = ask(client, OPERATIONS, limits.DRILLS_READ_MAX, {"action": DRILL_DONE})
+            page = ask(client, OPERATIONS, limits.DRILLS_READ_MAX, {"action": action})
     except UnavailableError as error:
         desk.output.note(f"warning: what the server knows of drills is left out: {error}")
         return [], False
@@ -90,9 +96,9 @@ def _of_server(raw: msgspec.Raw) -> Told:
     return Told(_id(event["id"], data), known.at, known.actor, known.resource, data, event["index"])
 
 
-def _waiting(url: str, output: Output) -> Iterator[Told]:
+def _waiting(url: str, output: Output, action: str) -> Iterator[Told]:
     for event in waiting_events(url, output):
-        if event.action == DRILL_DONE and event.resource is not None:
+        if event.action == action and event.resource is not None:
             yield _of_spool(event, event.resource.id)
 
 

@@ -71,7 +71,9 @@ def newest_told(desk: Desk, repository: str, *, dataset: str) -> str | None:
     with suppress(AtpError), _client(desk) as client:
         told += _data(ask(client, OPERATIONS, limits.PAGE_EVENTS_MAX, question))
     made = [data for data in told if isinstance(data, dict) and data.get("manifest_sha256")]
-    here = [(str(data.get("point_at")), str(data.get("backup"))) for data in made if data.get("repository") == repository]
+    here = [
+        (str(data.get("point_at")), str(data.get("backup"))) for data in made if data.get("repository") == repository
+    ]
     return max(here)[1] if here else None
 
 

@@ -104,7 +104,10 @@ def test_a_copy_with_keys_is_not_opened(name: str, world: World) -> None:
 
 def test_a_trail_is_asked_neither_for_rows_nor_with_sql(world: World) -> None:
     copied = TrailCopy(world.source)
-    for asked in (lambda: copied.count("t"), lambda: copied.select("select 1", rows_max=1)):
+    for asked in (
+        lambda: copied.count("t", within=timedelta(1)),
+        lambda: copied.select("select 1", rows_max=1, within=timedelta(1)),
+    ):
         with pytest.raises(InvalidError, match="verify: true"):
             asked()
 

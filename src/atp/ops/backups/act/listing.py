@@ -38,11 +38,12 @@ def list_backups(repository: Repository, *, dataset: str) -> list[Listed]:
     for kept in repository.objects(f"{dataset}/"):
         backup, _, name = kept.name.removeprefix(f"{dataset}/").partition("/")
         found.setdefault(backup, {})[name] = kept
-    return [
+    backups = [
         _listed(repository, dataset, backup, objects)
         for backup, objects in sorted(found.items())
         if MANIFEST in objects and _is_id(backup)
     ]
+    return sorted(backups, key=_moment)
 
 
 def unfinished_backups(repository: Repository, *, dataset: str) -> set[str]:
