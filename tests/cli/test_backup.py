@@ -152,7 +152,7 @@ def test_a_protection_that_somebody_lifted_is_found(offline: Atp, here: Path) ->
     can_lock = DirectoryRepository(here / "cellar", clock=SystemClock()).lock == "local"
     release(here / "cellar/letters" / backup)
     one, other = offline.document("backup", "verify", "letters", code=1 if can_lock else 0)["backups"]
-    lifted = f"letters/{backup}/data.00000 is kept no more: its protection was lifted"
+    lifted = f"letters/{backup}/data.00000 is kept no more: its protection was lifted (chattr +i)"
     assert (f"the lock of the repository does not hold: {lifted}" in one["verified"]["faults"]) == can_lock
     assert other["verdict"] == "pass"
 

@@ -188,7 +188,7 @@ def test_what_a_follower_tells_the_trail_that_it_follows_is_no_reason_for_anothe
 
 def test_a_missing_or_changed_increment_is_red(server: Server, here: Path) -> None:
     alone, _, _ = lived(server, here)
-    release(here)
+    release(here / "vault/lost-trail/log")
     victim = increments(here)[-2]
     whole = victim.read_bytes()
     victim.unlink()

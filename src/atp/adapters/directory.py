@@ -165,7 +165,9 @@ class DirectoryRepository:
             "an object that is kept was removed": lambda: path.unlink(),
             "the day of an object was removed": lambda: (self._root / _KEEP / name).unlink(),
         }
-        released = [f"{one} is kept no more: its protection was lifted" for one in kept if self._is_released(one)]
+        released = [
+            f"{one} is kept no more: its protection was lifted (chattr +i)" for one in kept if self._is_released(one)
+        ]
         return [what for what, attempt in attempts.items() if _succeeds(attempt)] + released
 
     def _is_released(self, name: str) -> bool:

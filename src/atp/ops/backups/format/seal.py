@@ -29,9 +29,8 @@ Identity: TypeAlias = Any
 LEVEL = 3
 ZSTD_VERSION = zstd.zstd_version
 _CHUNK_BYTES = 1 << 20
-_OTHERS_AT_WORK = 2
-_WORKERS = max(0, min(4, (os.cpu_count() or 1) - _OTHERS_AT_WORK))
-"""Threads beside the one that encrypts. They cost half as much again: they get the cores that would idle otherwise."""
+_WORKERS = min(4, os.cpu_count() or 1)
+"""Threads that compress beside the one that encrypts."""
 _CUT_SHORT = "could not decrypt the backup: it ends before its end, or its bytes are not what was encrypted"
 _BEHIND = "could not read the backup: something stands behind its end"
 
