@@ -29,22 +29,6 @@ FOLLOWED = ESTATE.replace("rpo: 1h", "rpo: 1min").replace("schedule: 30min,", "s
 A_BATCH = 7
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "vault").mkdir()
-    yield tmp_path
-    release(tmp_path)
-
-
-@pytest.fixture
-def server(here: Path) -> Iterator[Server]:
-    served = Server(here / "first")
-    served.start()
-    yield served
-    served.kill()
-
-
 @contextmanager
 def following(atp: Atp, here: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A follower, until it is told to end; one that was killed has ended."""

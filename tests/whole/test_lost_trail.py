@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from atp.client import Client, log_path
 from atp.verify.trust import claimed_checkpoint
 from tests.app.copied import check, has_keys
 from tests.cli.running import Atp
-from tests.contracts.vaults import release
 from tests.docs.test_examples import blocks
 from tests.services.fsck import Fsck
 from tests.whole.process import PROGRAM, Server
@@ -43,22 +41,6 @@ datasets:
 repositories:
   vault: {{kind: directory, place: {here}/vault}}
 """
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "vault").mkdir()
-    yield tmp_path
-    release(tmp_path)
-
-
-@pytest.fixture
-def server(here: Path) -> Iterator[Server]:
-    served = Server(here / "first")
-    served.start()
-    yield served
-    served.kill()
 
 
 def program(server: Server, here: Path, estate: str = ESTATE) -> Atp:

@@ -203,11 +203,8 @@ def show(at: Drilling, drill_id: str, statement: Path | None) -> int:
       atp drill show catalogue/1
       atp drill show catalogue/1 --statement catalogue-1.dsse.json
     """
-    found = {drill.name: drill for drill in history(at.desk).drills}
-    if drill_id not in found:
-        raise MissingError(f"could not find the drill {drill_id[:80]!r}", hint="atp drill list")
-    drill = found[drill_id]
-    proof, reviews = _proof(drill), reviews_of(drill, reviewed(at.desk))
+    drill = _find(at, drill_id)
+    proof, reviews = _proof(drill), reviews_of([drill], reviewed(at.desk)).get(drill.id, ())
     if statement is not None:
         write_file(statement, envelope_of(drill.done, dataset=drill.dataset))
     document = {**_document(drill), "statement_proof": proof, "reviews": reviews}
@@ -232,9 +229,7 @@ def review(at: Drilling, drill_id: str, note: str, follow_up: str | None) -> Non
     Example:
       atp drill review catalogue/1 --note "restored rows compared with the ledger of May"
     """
-    drill = {one.name: one for one in history(at.desk).drills}.get(drill_id)
-    if drill is None:
-        raise MissingError(f"could not find the drill {drill_id[:80]!r}", hint="atp drill list")
+    drill = _find(at, drill_id)
     digest = sha256(envelope_of(drill.done, dataset=drill.dataset)).hexdigest()
     if max(len(note), len(follow_up or "")) > REASON_CHARS_MAX or not note.strip():
         raise InvalidError(f"could not review {drill_id}: a note has 1 to {REASON_CHARS_MAX:,} characters")
@@ -247,6 +242,13 @@ def review(at: Drilling, drill_id: str, note: str, follow_up: str | None) -> Non
         doing.sink.write(event, expect={}, is_outcome=False)
         own = ", who ran it" if doing.by.id == drill.by else ""
         at.desk.output.answer({"drill": drill_id, "review": said}, f"{drill_id} reviewed by {doing.by.id}{own}")
+
+
+def _find(at: Drilling, drill_id: str) -> Drill:
+    found = {drill.name: drill for drill in history(at.desk).drills}
+    if drill_id not in found:
+        raise MissingError(f"could not find the drill {drill_id[:80]!r}", hint="atp drill list")
+    return found[drill_id]
 
 
 def _proof(drill: Drill) -> str:
@@ -332,7 +334,7 @@ def report(at: Drilling, dataset: str | None, place: Path | None) -> None:
     drills = [drill for drill in found.drills if dataset in (None, drill.dataset)]
     missing = {key: numbers for key, numbers in found.missing.items() if dataset in (None, key)}
     render = as_html if place is not None and place.suffix == ".html" else as_markdown
-    made = render(name, drills, missing, reviewed(at.desk))
+    made = render(name, drills, missing, reviews_of(drills, reviewed(at.desk)))
     if place is not None:
         write_file(place, made.encode())
     document = {"file": str(place) if place else None, "drills": len(drills), "report": None if place else made}

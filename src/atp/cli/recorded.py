@@ -16,6 +16,7 @@ from atp.cli.server import find_key
 from atp.cli.vault import Desk
 from atp.client import Client
 from atp.errors import AtpError, UnauthorizedError
+from atp.log.event import Event
 from atp.ops.backups.act.kinds.choose import following_names
 from atp.ops.backups.act.listing import Listed
 from atp.ops.backups.evidence import BACKUP_SHIPPED, Recorded, recorded_of, shipped_names
@@ -45,7 +46,8 @@ def recorded(
     was shipped since it began, `limits.RECORDED_EVENTS_MAX` events at most, until all that is there is known.
     """
     following = following_names(repository, listed.manifest) if listed.manifest else {}
-    told, here = _waiting(desk, dataset, BACKUP_DONE), _waiting(desk, dataset, BACKUP_SHIPPED)
+    waiting = _waiting(desk, dataset)
+    told, here = _data_of(waiting, BACKUP_DONE), _data_of(waiting, BACKUP_SHIPPED)
     names, reason = {name for data in here for name in shipped_names(data)}, ""
     try:
         with _client(desk) as client:
@@ -66,7 +68,7 @@ def recorded(
 def newest_told(desk: Desk, repository: str, *, dataset: str) -> str | None:
     """The newest backup that was told to be in a repository, by the trail or by what waits on this machine; None when
     nobody tells of one, or could be asked. Costs a question."""
-    told = _waiting(desk, dataset, BACKUP_DONE)
+    told = _data_of(_waiting(desk, dataset), BACKUP_DONE)
     question: dict[str, str | None] = {"action": BACKUP_DONE, "resource": dataset, "text": "manifest_sha256"}
     with suppress(AtpError), _client(desk) as client:
         told += _data(ask(client, OPERATIONS, limits.PAGE_EVENTS_MAX, question))
@@ -77,10 +79,13 @@ def newest_told(desk: Desk, repository: str, *, dataset: str) -> str | None:
     return max(here)[1] if here else None
 
 
-def _waiting(desk: Desk, dataset: str, action: str) -> list[Any]:
-    """What waits here of an action on a dataset, oldest first."""
-    events = [event for event in waiting_events(desk.url, desk.output) if event.action == action]
-    return [msgspec.json.decode(one.data or b"") for one in events if one.resource and one.resource.id == dataset]
+def _waiting(desk: Desk, dataset: str) -> list[Event]:
+    """What waits here about a dataset, oldest first. Costs a reading of the spool."""
+    return [event for event in waiting_events(desk.url, desk.output) if event.resource and event.resource.id == dataset]
+
+
+def _data_of(events: Iterable[Event], action: str) -> list[Any]:
+    return [msgspec.json.decode(event.data or b"") for event in events if event.action == action]
 
 
 def _client(desk: Desk) -> Client:

@@ -5,13 +5,15 @@ from html import escape
 
 from atp.ops.declaration.durations import format_second
 from atp.ops.drills.evidence.chart import chart
-from atp.ops.drills.evidence.history import Drill, Told
+from atp.ops.drills.evidence.history import Drill
 from atp.ops.drills.evidence.measure import recorded_told
-from atp.ops.drills.evidence.reviews import reviews_of
+from atp.ops.drills.evidence.reviews import Review
 
 Missing = Mapping[str, Sequence[int]]
+Reviews = Mapping[str, Sequence[Review]]
 Rows = list[tuple[str, ...]]
 
+_NONE: Reviews = {}
 _HEADS = ("drill", "lost at", "scenario", "verdict", "RTO", "RPO", "backup", "by")
 _STYLE = """\
 :root { color-scheme: light dark; --page: #f7f8f9; --panel: #fff; --text: #1b1f24; --muted: #57606a; --line: #d9dee3; \
@@ -41,24 +43,27 @@ svg g { fill: currentColor; stroke: currentColor; stroke-width: 2; } td.pass, td
 """
 
 
-def as_markdown(estate: str, drills: Sequence[Drill], missing: Missing, told: Sequence[Told] = ()) -> str:
-    """The report as Markdown; `told` are reviews. Pure."""
+def as_markdown(estate: str, drills: Sequence[Drill], missing: Missing, reviews: Reviews = _NONE) -> str:
+    """The report as Markdown; `reviews` by drill. Pure."""
     parts = [f"# Restore drills of {_md(estate)}", _summary(drills, missing)]
     for dataset in _datasets(drills):
         of = [drill for drill in drills if drill.dataset == dataset]
         parts += [f"## {_md(dataset)}", _md_table(_HEADS, [_row(drill) for drill in of])]
         parts += [_md(line) for line in _gaps(dataset, missing)]
         for drill in of:
-            parts += [f"### {_md(drill.name)}: {drill.done.verdict}", *(_md(line) for line in _lines(drill, told))]
+            parts += [
+                f"### {_md(drill.name)}: {drill.done.verdict}",
+                *(_md(line) for line in _lines(drill, reviews)),
+            ]
             parts.append(_md_table(("objective", "verdict", "why"), _objectives(drill)))
             if drill.done.answers:
                 parts.append(_md_table(("question", "ok", "answer"), _answers(drill)))
     return "\n\n".join(parts) + "\n"
 
 
-def as_html(estate: str, drills: Sequence[Drill], missing: Missing, told: Sequence[Told] = ()) -> str:
-    """The report as one HTML page, with charts of RPO and RTO over time; follows the dark mode of its reader. `told`
-    are reviews. Pure."""
+def as_html(estate: str, drills: Sequence[Drill], missing: Missing, reviews: Reviews = _NONE) -> str:
+    """The report as one HTML page, with charts of RPO and RTO over time; follows the dark mode of its reader. `reviews`
+    by drill. Pure."""
     title = f"Restore drills of {escape(estate)}"
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -76,7 +81,7 @@ def as_html(estate: str, drills: Sequence[Drill], missing: Missing, told: Sequen
         parts += [f"<p>{escape(line)}</p>" for line in _gaps(dataset, missing)]
         for drill in of:
             parts.append(f"<h3>{escape(drill.name)}: {drill.done.verdict}</h3>")
-            parts += [f"<p>{escape(line)}</p>" for line in _lines(drill, told)]
+            parts += [f"<p>{escape(line)}</p>" for line in _lines(drill, reviews)]
             parts.append(_html_table(("objective", "verdict", "why"), _objectives(drill)))
             if drill.done.answers:
                 parts.append(_html_table(("question", "ok", "answer"), _answers(drill)))
@@ -100,7 +105,7 @@ def _row(drill: Drill) -> tuple[str, ...]:
     return (drill.name, lost_at, done.scenario, done.verdict, *lengths, done.backup or "none", drill.by)
 
 
-def _lines(drill: Drill, told: Sequence[Told]) -> Iterator[str]:
+def _lines(drill: Drill, reviews: Reviews) -> Iterator[str]:
     done = drill.done
     yield f"Legs after the loss: {', '.join(f'{leg.name} {leg.seconds:.3f} s' for leg in done.legs) or 'none'}."
     if done.backup:
@@ -119,7 +124,7 @@ def _lines(drill: Drill, told: Sequence[Told]) -> Iterator[str]:
         signed = done.statement
         yield f"Statement sha256 {signed.sha256}, signed by {signed.signed_by} ({signed.whose})."
         yield f"The statement before it: {f'sha256 {done.previous_sha256}' if done.previous_sha256 else 'none'}."
-    for review in reviews_of(drill, told):
+    for review in reviews.get(drill.id, ()):
         yield f"Reviewed {review.sentence}"
 
 

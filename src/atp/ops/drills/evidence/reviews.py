@@ -57,16 +57,21 @@ def review_event(said: Reviewed, *, dataset: str, by: Person, micros: int, event
     )
 
 
-def reviews_of(drill: Drill, told: Iterable[Told]) -> tuple[Review, ...]:
-    """The reviews of a drill, oldest first: those that name its number and its very statement. Pure."""
-    found = dict[str, Review]()
-    signed = drill.done.statement
+def reviews_of(drills: Iterable[Drill], told: Iterable[Told]) -> dict[str, tuple[Review, ...]]:
+    """The reviews of each drill, by its id, oldest first: those that name its number and its very statement. Pure."""
+    looked_at = {
+        (drill.dataset, drill.done.number, drill.done.statement.sha256): drill
+        for drill in drills
+        if drill.done.statement is not None
+    }
+    found = dict[str, dict[str, Review]]()
     for one in told:
         try:
             said = msgspec.convert(one.data, Reviewed)
         except msgspec.ValidationError:
             continue
-        is_of = (one.dataset, said.number) == (drill.dataset, drill.done.number)
-        if is_of and signed is not None and said.statement_sha256 == signed.sha256:
-            found.setdefault(one.id, Review(one.at, one.by, said, is_own=one.by == drill.by))
-    return tuple(sorted(found.values(), key=lambda review: review.at))
+        drill = looked_at.get((one.dataset, said.number, said.statement_sha256))
+        if drill is not None:
+            review = Review(one.at, one.by, said, is_own=one.by == drill.by)
+            found.setdefault(drill.id, {}).setdefault(one.id, review)
+    return {drill: tuple(sorted(of.values(), key=lambda review: review.at)) for drill, of in found.items()}
