@@ -77,9 +77,10 @@ def test_what_was_acknowledged_before_a_kill_is_told_and_nothing_else(tmp_path: 
 def test_two_terminals_share_one_spool(tmp_path: Path) -> None:
     os.environ["PYTHONPATH"] = str(ROOT)
     with subprocess.Popen([sys.executable, ACTING_ON, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
-        said = killed_after(60, [ACTING_ON, str(tmp_path)])
-        other.kill()
         assert other.stdout is not None
+        said = [other.stdout.readline().strip()]
+        said += killed_after(60, [ACTING_ON, str(tmp_path)])
+        other.kill()
         said += [line.strip() for line in other.stdout if line.endswith("\n")]
     records = check_spool(FileMachine(tmp_path / "spool").lines())
     by_act = defaultdict[str, list[str]](list)
