@@ -6,7 +6,8 @@ import signal
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from io import BufferedReader, FileIO
+from io import BufferedReader
+from itertools import cycle
 from pathlib import Path
 
 import msgspec
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 
 from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError, UnavailableError
 from atp.ops.backups.format import contents
-from atp.ops.backups.format.beside import beside, write_all
+from atp.ops.backups.format.beside import beside
 from atp.ops.backups.format.contents import ContentsReader, Entry, Head, Tail, encode_line, path_bytes, path_text
 from atp.ops.backups.format.manifest import Manifest, Part, encode_manifest, how_to_restore, parse_manifest
+from atp.ops.backups.format.ring import Target
 from atp.ops.backups.format.seal import draw_identity, parse_identities, parse_recipients, seal, unsealed
 from tests.ops.backups.world import IDENTITIES, PRIVATE, RECIPIENT
 
@@ -136,7 +138,7 @@ def children() -> set[int]:
     return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
 
 
-def test_a_stream_is_drawn_a_pipe_ahead_and_no_further_when_nobody_wants_it() -> None:
+def test_a_stream_is_drawn_a_ring_ahead_and_no_further_when_nobody_wants_it() -> None:
     drawn = list[int]()
 
     def chunks() -> Iterator[bytes]:
@@ -151,17 +153,17 @@ def test_a_stream_is_drawn_a_pipe_ahead_and_no_further_when_nobody_wants_it() ->
     assert children() <= before, "none is left"
 
 
-def copy(source: BufferedReader, target: FileIO) -> None:
+def copy(source: BufferedReader, target: Target) -> None:
     while data := source.read1(1 << 16):
-        write_all(target, data)
+        target.write(data)
 
 
 def test_a_process_that_is_killed_or_fails_is_told_where_the_stream_ends() -> None:
-    def killed(source: BufferedReader, target: FileIO) -> None:
+    def killed(source: BufferedReader, target: Target) -> None:
         target.write(source.read(2))
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def failing(source: BufferedReader, target: FileIO) -> None:
+    def failing(source: BufferedReader, target: Target) -> None:
         raise ZeroDivisionError("by zero")
 
     with pytest.raises(UnavailableError, match="copy: it was killed"), beside(killed, [b"xyz"], what="copy") as worked:
@@ -169,6 +171,17 @@ def test_a_process_that_is_killed_or_fails_is_told_where_the_stream_ends() -> No
         worked.read(1)
     with pytest.raises(UnavailableError, match="copy: ZeroDivisionError"), beside(failing, [], what="copy") as worked:
         worked.read(1)
+
+
+@given(st.lists(st.integers(0, 600_000), max_size=12), st.lists(st.integers(1, 300_000), min_size=1, max_size=5))
+def test_whatever_the_sizes_of_chunks_and_reads_the_same_bytes_come_out(sizes: list[int], reads: list[int]) -> None:
+    letters = bytes(range(251)) * 2_400
+    given_ = [letters[number : number + size] for number, size in enumerate(sizes)]
+    out, turn = bytearray(), cycle(reads)
+    with beside(copy, given_, what="copy") as worked:
+        while data := worked.read(next(turn)):
+            out += data
+    assert bytes(out) == b"".join(given_)
 
 
 def test_two_streams_at_once_end_by_themselves() -> None:

@@ -6,6 +6,7 @@ the same place removes.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +78,7 @@ def plan(manifest: Manifest, target: Target, arrival: Arrival) -> list[Step]:
         )
     steps = [
         Step("fetch", f"decrypt {manifest.stored_bytes:,} stored bytes aside, in {aside_of(target.place)}"),
-        Step("check", "hold every restored byte against the inner manifest"),
+        Step("check", "hold every restored byte against the inner manifest, while the disk takes them for good"),
         *arrival.steps,
     ]
     if target.standing:
@@ -137,14 +138,12 @@ class Restore:
         stored = read_parts(self.repository, self.manifest, self.manifest.data, moved=self.moved)
         with self._diagnosed(), _told(self._data), unsealed(stored, identities=self.identities) as plain:
             self._members = self.arrival.receive(plain, self._data)
-        with _told(self._data):
-            if not sync_file_system(self._aside):
-                os.sync()
         return {"members": self._members}
 
     def _check(self) -> Data:
         stored = read_parts(self.repository, self.manifest, self.manifest.contents, moved=_nothing)
-        with self._diagnosed(), _told(self._data), unsealed(stored, identities=self.identities) as lines:
+        sealed = unsealed(stored, identities=self.identities)
+        with self._diagnosed(), _told(self._data), _syncing(self._aside), sealed as lines:
             contents = ContentsReader(lines)
             check_head(contents, self.manifest)
             count = self.arrival.check(self._data, contents)
@@ -181,6 +180,20 @@ class Restore:
             yield
         except (TamperedError, RefusedError) as error:
             raise diagnosed(self.repository, self.manifest, error) from None
+
+
+@contextmanager
+def _syncing(place: Path) -> Iterator[None]:
+    """Make durable what was written there meanwhile: the disk is busy with that, and nobody else is."""
+    with ThreadPoolExecutor(1, thread_name_prefix="sync") as pool:
+        synced = pool.submit(_sync, place)
+        yield
+        synced.result()
+
+
+def _sync(place: Path) -> None:
+    if not sync_file_system(place):
+        os.sync()
 
 
 def _kept_as(path: Path, manifest: Manifest) -> Path:

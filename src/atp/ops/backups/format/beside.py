@@ -4,7 +4,6 @@ Encryption and compression keep Python's interpreter lock or fight for it: besid
 thousands of small files they take three times as long as in a process of their own.
 """
 
-import fcntl
 import os
 import signal
 import threading
@@ -15,10 +14,9 @@ from io import BufferedReader, FileIO
 from typing import NoReturn, TypeAlias
 
 from atp.errors import AtpError, TamperedError, UnauthorizedError, UnavailableError
+from atp.ops.backups.format.ring import Ring, Target, Writing
 
-Work: TypeAlias = Callable[[BufferedReader, FileIO], None]
-_BUFFER_BYTES = 1 << 18
-_PIPE_BYTES = 1 << 20
+Work: TypeAlias = Callable[[BufferedReader, Target], None]
 _DONE = "done"
 _FIRST = 3  # the descriptor after standard input, output and error
 _ERRORS = {kind.__name__: kind for kind in (TamperedError, UnauthorizedError, UnavailableError)}
@@ -26,21 +24,20 @@ _ERRORS = {kind.__name__: kind for kind in (TamperedError, UnauthorizedError, Un
 
 @contextmanager
 def beside(work: Work, chunks: Iterable[bytes], *, what: str) -> Iterator["Worked"]:
-    """What `work`, in a process of its own, makes of the chunks; a thread draws them, a pipe's length ahead.
+    """What `work`, in a process of its own, makes of the chunks; a thread draws them, a ring's length ahead.
 
     When the block ends, that process is ended. What `chunks` or `work` raise comes from `read`, where the stream ends.
     `work` may raise errors of this platform alone; all else is told as UnavailableError, "could not `what`".
     """
-    (taken, given), (made, making), (told, telling) = _pipe(), _pipe(), os.pipe()
+    given, made, (told, telling) = Ring(), Ring(), os.pipe()
     with warnings.catch_warnings():
-        # Other threads may hold locks that the child would wait for: it uses none but its own pipes, zstd and age.
+        # Other threads may hold locks that the child would wait for: it uses none but its own rings, zstd and age.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
-        _work(work, taken, making, telling, what)
-    for end in (taken, making, telling):
-        os.close(end)
-    worked = Worked(_reading(made), _reading(told), chunks, given, what)
+        _work(work, given, made, telling, what)
+    os.close(telling)
+    worked = Worked(made.reading(), told, chunks, given, what)
     try:
         yield worked
     finally:
@@ -54,15 +51,13 @@ def beside(work: Work, chunks: Iterable[bytes], *, what: str) -> Iterator["Worke
 class Worked:
     """The stream that comes out; to be read to its end, only then it is known that nothing is wrong."""
 
-    def __init__(
-        self, made: BufferedReader, told: BufferedReader, chunks: Iterable[bytes], given: int, what: str
-    ) -> None:
+    def __init__(self, made: BufferedReader, told: int, chunks: Iterable[bytes], given: Ring, what: str) -> None:
         self._made = made
-        self._told = told
+        self._told = BufferedReader(FileIO(told))
         self._what = what
         self._said = ""
         self._faults: list[BaseException] = []
-        self._feeder = threading.Thread(target=self._feed, args=(chunks, given), name="feed", daemon=True)
+        self._feeder = threading.Thread(target=self._feed, args=(chunks, given.writing()), name="feed", daemon=True)
         self._feeder.start()
 
     def read(self, size: int, /) -> bytes:
@@ -101,45 +96,26 @@ class Worked:
         """The thread that draws has ended."""
         self._feeder.join()
 
-    def _feed(self, chunks: Iterable[bytes], given: int) -> None:
+    def _feed(self, chunks: Iterable[bytes], given: Writing) -> None:
         try:
-            with open(given, "wb", buffering=0) as into:
+            with given:
                 for chunk in chunks:
-                    write_all(into, chunk)
+                    given.write(chunk)
         except BrokenPipeError:
             return  # the other side ended, and says why
         except BaseException as error:  # told by the thread that reads
             self._faults.append(error)
 
 
-def _pipe() -> tuple[int, int]:
-    """With room for more than a chunk, so that the two sides wait for each other less often."""
-    ends = os.pipe()
-    with suppress(OSError):  # a user has only so much room in all pipes
-        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    return ends
-
-
-def _reading(end: int) -> BufferedReader:
-    return BufferedReader(FileIO(end), _BUFFER_BYTES)
-
-
-def write_all(into: FileIO, data: bytes) -> None:
-    """Write all of it: a pipe may take less at once."""
-    view = memoryview(data)
-    while view:
-        view = view[into.write(view) :]
-
-
-def _work(work: Work, taken: int, making: int, telling: int, what: str) -> NoReturn:
-    """The life of the other process. It holds nothing but its three pipes, and never returns."""
+def _work(work: Work, given: Ring, made: Ring, telling: int, what: str) -> NoReturn:
+    """The life of the other process. It holds nothing but its two rings and a pipe, and never returns."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the process that reads decides
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _close_all_but({taken, making, telling})
         said = _DONE
         try:
-            with _reading(taken) as source, open(making, "wb", buffering=0) as target:
+            with given.reading() as source, made.writing() as target:
+                _close_all_but({*given.reading_ends, *made.writing_ends, telling})
                 work(source, target)
         except AtpError as error:
             said = "\n".join(

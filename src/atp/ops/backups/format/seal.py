@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from io import BufferedReader, FileIO
+from io import BufferedReader
 from typing import Any, NoReturn, TypeAlias
 
 import pyrage
 
 from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError
-from atp.ops.backups.format.beside import beside, write_all
+from atp.ops.backups.format.beside import beside
+from atp.ops.backups.format.ring import Target
 from atp.ops.backups.format.stream import Plain
 from atp.ports.repository import Sink
 
@@ -64,9 +65,9 @@ def seal(chunks: Iterable[bytes], *, recipients: Sequence[Recipient], into: Sink
     `chunks` is drawn by another thread, a little ahead.
     """
 
-    def close(source: BufferedReader, target: FileIO) -> None:
+    def close(source: BufferedReader, target: Target) -> None:
         pieces = iter(lambda: source.read1(_CHUNK_BYTES), b"")
-        sink = _Target(target)
+        sink = _Sealed(target)
         pyrage.encrypt_io(_Source(_compressed(pieces)), sink, list(recipients))
         if sink.fault is not None:
             raise sink.fault
@@ -85,7 +86,7 @@ def unsealed(chunks: Iterator[bytes], *, identities: Sequence[Identity]) -> Iter
     thread.
     """
 
-    def open_(source: BufferedReader, target: FileIO) -> None:
+    def open_(source: BufferedReader, target: Target) -> None:
         plain = _Decompressing(target)
         try:
             pyrage.decrypt_io(source, plain, list(identities))
@@ -166,17 +167,17 @@ class _Source:
         return bytes(taken)
 
 
-class _Target:
+class _Sealed:
     """What age writes to."""
 
-    def __init__(self, into: FileIO) -> None:
+    def __init__(self, into: Target) -> None:
         self._into = into
         self.fault: BaseException | None = None
 
     def write(self, data: bytes) -> int:
         """Take all. Age writes its last buffer when it is dropped, and forgets what that raised: `fault` does not."""
         try:
-            write_all(self._into, data)
+            self._into.write(data)
         except BaseException as error:
             self.fault = error
             raise
@@ -189,7 +190,7 @@ class _Target:
 class _Decompressing:
     """What age writes to when it decrypts: one frame of zstd, whose content is passed on in chunks."""
 
-    def __init__(self, into: FileIO) -> None:
+    def __init__(self, into: Target) -> None:
         self._into = into
         self._packer = zstd.ZstdDecompressor()
         self.fault: BaseException | None = None
@@ -217,5 +218,5 @@ class _Decompressing:
             if packer.eof:
                 raise TamperedError(_BEHIND)
             if plain := packer.decompress(data, _CHUNK_BYTES):
-                write_all(self._into, plain)
+                self._into.write(plain)
             data = packer.unused_data
