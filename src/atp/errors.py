@@ -58,6 +58,8 @@ class AtpError(Exception):
 
     def __init__(self, sentence: str, *, hint: str | None = None, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(f"{sentence} (hint: {hint})" if hint else sentence)
+        self.sentence = sentence
+        """What happened, without the hint: for a sentence around it that has a hint of its own."""
         self.hint = hint
         self.errors = tuple(errors)
 

@@ -52,7 +52,7 @@ def read_tile(gate: Gate, request: Request) -> Response:
     try:
         place = parse_path(path)
     except MalformedError as error:
-        raise MissingError(str(error).removesuffix(f" (hint: {error.hint})"), hint=error.hint) from None
+        raise MissingError(error.sentence, hint=error.hint) from None
     headers = {"Cache-Control": _FOREVER}
     if not isinstance(place, EntryBundle):
         return Response(reader.tiles([place])[0], headers=headers, media_type=_BYTES)

@@ -31,8 +31,14 @@ def render_error(error: AtpError) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="atp"'
     if isinstance(error, UnavailableError):
         headers["Retry-After"] = str(error.retry_after_seconds)
-    detail = str(error).removesuffix(f" (hint: {error.hint})")
-    return render(error.status, code=error.code, detail=detail, hint=error.hint, errors=error.errors, headers=headers)
+    return render(
+        error.status,
+        code=error.code,
+        detail=error.sentence,
+        hint=error.hint,
+        errors=error.errors,
+        headers=headers,
+    )
 
 
 def render_status(status: int, *, detail: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -133,21 +133,17 @@ def _check_server(url: str, key_file: Path | None, output: Output) -> Iterator[C
             yield _check_clock(reply)
             yield from _check_health(client)
     except AtpError as error:
-        yield Check("server", "failed", _sentence(error), error.hint or "atp serve")
+        yield Check("server", "failed", error.sentence, error.hint or "atp serve")
         return
     try:
         with find_server(url, key_file=key_file, output=output).client(tries=1) as client:
             status = client.get("/v1/status").json()
     except AtpError as error:
-        yield Check("key", "failed", _sentence(error), error.hint or "atp key create")
+        yield Check("key", "failed", error.sentence, error.hint or "atp key create")
         return
     yield Check("key", "ok", f"opens {len(status['logs'])} logs")
     yield _check_version(status["version"])
     yield from (_check_log(log) for log in status["logs"])
-
-
-def _sentence(error: AtpError) -> str:
-    return str(error).removesuffix(f" (hint: {error.hint})")
 
 
 def _check_clock(reply: Reply) -> Check:

@@ -52,7 +52,7 @@ def read_evidence(
             facts = [one for dataset in datasets for one in _facts(client, dataset, now)]
         watch(server, OPERATIONS)
     except UnavailableError as error:
-        return Asked(_alone(here, now), str(error).removesuffix(f" (hint: {error.hint})"))
+        return Asked(_alone(here, now), error.sentence)
     return Asked(fold([*facts, *here], now=now))
 
 

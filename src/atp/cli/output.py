@@ -71,8 +71,8 @@ def fields(pairs: Sequence[tuple[str, object]]) -> str:
 
 
 def _document(code: str, sentence: str, error: AtpError | None) -> dict[str, object]:
-    hint = error.hint if error else None
-    document: dict[str, object] = {"code": code, "detail": sentence.removesuffix(f" (hint: {hint})"), "hint": hint}
+    detail, hint = (error.sentence, error.hint) if error else (sentence, None)
+    document: dict[str, object] = {"code": code, "detail": detail, "hint": hint}
     if error is not None and error.errors:
         document["errors"] = error.errors
     if isinstance(error, DeclaredError):

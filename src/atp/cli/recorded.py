@@ -55,7 +55,7 @@ def recorded(
             if listed.manifest and (wanted := following.keys() - names):
                 names |= _shipped(client, listed.manifest, wanted)
     except AtpError as error:
-        reason = str(error).removesuffix(f" (hint: {error.hint})")
+        reason = error.sentence
     digest = given or _digest(told, listed.backup)
     if digest is None:
         desk.output.note(

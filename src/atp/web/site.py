@@ -119,10 +119,8 @@ class Site:
 
     def error(self, error: AtpError, *, visit: Visit | None = None) -> Response:
         """The page of an error."""
-        sentence = str(error).removesuffix(f" (hint: {error.hint})")
-        response = self.render(
-            "error.html", visit=visit, status=error.status, code=error.status, sentence=sentence, hint=error.hint
-        )
+        values = {"code": error.status, "sentence": error.sentence, "hint": error.hint}
+        response = self.render("error.html", visit=visit, status=error.status, **values)
         if isinstance(error, UnavailableError):
             response.headers["Retry-After"] = str(error.retry_after_seconds)
         return response

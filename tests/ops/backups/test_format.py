@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from io import BufferedReader
 from itertools import cycle
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from atp.ops.backups.format import contents
 from atp.ops.backups.format.beside import beside
 from atp.ops.backups.format.contents import ContentsReader, Entry, Head, Tail, encode_line, path_bytes, path_text
 from atp.ops.backups.format.manifest import Manifest, Part, encode_manifest, how_to_restore, parse_manifest
-from atp.ops.backups.format.ring import Target
+from atp.ops.backups.format.ring import Reading, Target
 from atp.ops.backups.format.seal import draw_identity, parse_identities, parse_recipients, seal, unsealed
 from tests.ops.backups.world import IDENTITIES, PRIVATE, RECIPIENT
 
@@ -153,17 +152,17 @@ def test_a_stream_is_drawn_a_ring_ahead_and_no_further_when_nobody_wants_it() ->
     assert children() <= before, "none is left"
 
 
-def copy(source: BufferedReader, target: Target) -> None:
-    while data := source.read1(1 << 16):
+def copy(source: Reading, target: Target) -> None:
+    while data := source.read_some():
         target.write(data)
 
 
 def test_a_process_that_is_killed_or_fails_is_told_where_the_stream_ends() -> None:
-    def killed(source: BufferedReader, target: Target) -> None:
+    def killed(source: Reading, target: Target) -> None:
         target.write(source.read(2))
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def failing(source: BufferedReader, target: Target) -> None:
+    def failing(source: Reading, target: Target) -> None:
         raise ZeroDivisionError("by zero")
 
     with pytest.raises(UnavailableError, match="copy: it was killed"), beside(killed, [b"xyz"], what="copy") as worked:

@@ -167,12 +167,12 @@ class ServerThenSpool:
             self._send(self._client, event, expect)
         except _AWAY as error:
             self._leave(error)
-            return str(error)
+            return error.sentence
         except AtpError as error:
             if not is_outcome:
                 raise
             self._tell(f"note: {error}")
-            return str(error)
+            return error.sentence
         return None
 
     def _send(self, client: Client, event: Event, expect: Mapping[str, int]) -> None:
@@ -215,7 +215,7 @@ class ServerThenSpool:
             self._spool.add(msgspec.structs.replace(event, data=msgspec.Raw(named)))
         except UnavailableError as error:
             raise UnavailableError(
-                f"could not begin {event.action}: {reason}; and {error}: no evidence, no act",
+                f"could not begin {event.action}: {reason}; and {error.sentence}: no evidence, no act",
                 hint="start the server, or make room for the spool",
             ) from None
 

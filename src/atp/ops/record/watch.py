@@ -70,7 +70,7 @@ def compare(log: Watched, note: bytes, memory: Memory) -> tuple[Seen, str]:
         folder = memory.keep_evidence(remembered, note)
         raise TamperedError(
             f"could not trust the log of {log.tenant}: of its {before.size} entries seen before and the {now.size} "
-            f"shown now, neither is the beginning of the other: {error}",
+            f"shown now, neither is the beginning of the other: {error.sentence}",
             hint=f"it was forked or cut; both checkpoints are kept in {folder}",
         ) from None
     remark = _key_change(remembered, origin, keys) or _remember(note, keys, memory)

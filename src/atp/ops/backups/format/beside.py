@@ -10,13 +10,13 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedReader, FileIO
+from io import FileIO
 from typing import NoReturn, TypeAlias
 
 from atp.errors import AtpError, TamperedError, UnauthorizedError, UnavailableError
-from atp.ops.backups.format.ring import Ring, Target, Writing
+from atp.ops.backups.format.ring import Reading, Ring, Target, Writing
 
-Work: TypeAlias = Callable[[BufferedReader, Target], None]
+Work: TypeAlias = Callable[[Reading, Target], None]
 _DONE = "done"
 _FIRST = 3  # the descriptor after standard input, output and error
 _ERRORS = {kind.__name__: kind for kind in (TamperedError, UnauthorizedError, UnavailableError)}
@@ -51,9 +51,9 @@ def beside(work: Work, chunks: Iterable[bytes], *, what: str) -> Iterator["Worke
 class Worked:
     """The stream that comes out; to be read to its end, only then it is known that nothing is wrong."""
 
-    def __init__(self, made: BufferedReader, told: int, chunks: Iterable[bytes], given: Ring, what: str) -> None:
+    def __init__(self, made: Reading, told: int, chunks: Iterable[bytes], given: Ring, what: str) -> None:
         self._made = made
-        self._told = BufferedReader(FileIO(told))
+        self._told = FileIO(told)
         self._what = what
         self._said = ""
         self._faults: list[BaseException] = []
@@ -118,9 +118,7 @@ def _work(work: Work, given: Ring, made: Ring, telling: int, what: str) -> NoRet
                 _close_all_but({*given.reading_ends, *made.writing_ends, telling})
                 work(source, target)
         except AtpError as error:
-            said = "\n".join(
-                (type(error).__name__, str(error).removesuffix(f" (hint: {error.hint})"), error.hint or "")
-            )
+            said = "\n".join((type(error).__name__, error.sentence, error.hint or ""))
         except BaseException as error:
             said = f"{UnavailableError.__name__}\ncould not {what}: {type(error).__name__}: {error}\n"
         os.write(telling, said.encode()[:4096])

@@ -8,8 +8,7 @@ import mmap
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from io import BufferedReader, RawIOBase
-from typing import Any, Protocol
+from typing import Protocol
 
 _SLOT_BYTES = 1 << 18
 _SLOTS = 8
@@ -40,39 +39,61 @@ class Ring:
         """The descriptors of the side that writes."""
         return self._free[0], self._full[1]
 
-    def reading(self) -> BufferedReader:
-        """This process reads. The stream ends when the other side has closed or died."""
+    def reading(self) -> "Reading":
+        """This process reads."""
         _close(self.writing_ends)
-        return BufferedReader(_Reading(memoryview(self._memory), *self.reading_ends), _SLOT_BYTES)
+        return Reading(self._memory, *self.reading_ends)
 
     def writing(self) -> "Writing":
         """This process writes."""
         _close(self.reading_ends)
-        return Writing(memoryview(self._memory), *self.writing_ends)
+        return Writing(self._memory, *self.writing_ends)
 
 
-class _Reading(RawIOBase):
-    def __init__(self, memory: memoryview, full: int, free: int) -> None:
+class Reading:
+    """The side that reads; waits while all slots are empty. The stream ends when the other side has closed or died."""
+
+    def __init__(self, memory: mmap.mmap, full: int, free: int) -> None:
         self._memory = memory
         self._full = full
         self._free = free
         self._slot = self._at = self._end = 0
 
-    def readable(self) -> bool:
-        return True
+    def read(self, size: int, /) -> bytes:
+        """So many bytes; fewer, or none, at the end."""
+        if size <= self._end - self._at:
+            return self._take(size)
+        pieces, left = list[bytes](), size
+        while left and self._is_more():
+            pieces.append(self._take(left))
+            left -= len(pieces[-1])
+        return b"".join(pieces)
 
-    def readinto(self, buffer: Any, /) -> int:
-        """Of one slot as much as there is room for; nothing at the end."""
-        if self._at == self._end and not self._next():
-            return 0
-        into = memoryview(buffer)
-        taken = min(len(into), self._end - self._at)
-        into[:taken] = self._memory[self._at : self._at + taken]
-        self._at += taken
-        if self._at == self._end:
-            with suppress(BrokenPipeError):  # who wrote it has ended
-                os.write(self._free, b"\0")
-        return taken
+    def read_some(self) -> bytes:
+        """What is there, a slot at most; none at the end."""
+        return self._take(_SLOT_BYTES) if self._is_more() else b""
+
+    def readline(self, size: int, /) -> bytes:
+        """At most `size` bytes, up to and with the next line feed."""
+        pieces, left = list[bytes](), size
+        while left and self._is_more():
+            feed = self._memory.find(b"\n", self._at, self._end)
+            pieces.append(self._take(left if feed < 0 else min(left, feed + 1 - self._at)))
+            left = 0 if pieces[-1].endswith(b"\n") else left - len(pieces[-1])
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        _close((self._full, self._free))
+
+    def __enter__(self) -> "Reading":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _is_more(self) -> bool:
+        return self._at < self._end or self._next()
 
     def _next(self) -> bool:
         told = os.read(self._full, _SIZE_BYTES)
@@ -81,16 +102,19 @@ class _Reading(RawIOBase):
         self._slot = (self._slot + 1) % _SLOTS
         return bool(told)
 
-    def close(self) -> None:
-        if not self.closed:
-            _close((self._full, self._free))
-        super().close()
+    def _take(self, size: int) -> bytes:
+        data = self._memory[self._at : min(self._end, self._at + size)]
+        self._at += len(data)
+        if self._at == self._end and data:
+            with suppress(BrokenPipeError):  # who wrote it has ended
+                os.write(self._free, b"\0")
+        return data
 
 
 class Writing:
     """The side that writes; waits while all slots are full."""
 
-    def __init__(self, memory: memoryview, free: int, full: int) -> None:
+    def __init__(self, memory: mmap.mmap, free: int, full: int) -> None:
         self._memory = memory
         self._free = free
         self._full = full

@@ -9,14 +9,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from io import BufferedReader
 from typing import Any, NoReturn, TypeAlias
 
 import pyrage
 
 from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError
 from atp.ops.backups.format.beside import beside
-from atp.ops.backups.format.ring import Target
+from atp.ops.backups.format.ring import Reading, Target
 from atp.ops.backups.format.stream import Plain
 from atp.ports.repository import Sink
 
@@ -65,8 +64,8 @@ def seal(chunks: Iterable[bytes], *, recipients: Sequence[Recipient], into: Sink
     `chunks` is drawn by another thread, a little ahead.
     """
 
-    def close(source: BufferedReader, target: Target) -> None:
-        pieces = iter(lambda: source.read1(_CHUNK_BYTES), b"")
+    def close(source: Reading, target: Target) -> None:
+        pieces = iter(source.read_some, b"")
         sink = _Sealed(target)
         pyrage.encrypt_io(_Source(_compressed(pieces)), sink, list(recipients))
         if sink.fault is not None:
@@ -86,7 +85,7 @@ def unsealed(chunks: Iterator[bytes], *, identities: Sequence[Identity]) -> Iter
     thread.
     """
 
-    def open_(source: BufferedReader, target: Target) -> None:
+    def open_(source: Reading, target: Target) -> None:
         plain = _Decompressing(target)
         try:
             pyrage.decrypt_io(source, plain, list(identities))
