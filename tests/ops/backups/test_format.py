@@ -159,14 +159,15 @@ def copy(source: Reading, target: Target) -> None:
 
 def test_a_process_that_is_killed_or_fails_is_told_where_the_stream_ends() -> None:
     def killed(source: Reading, target: Target) -> None:
-        target.write(source.read(2))
+        target.write(source.read(1 << 20))
         os.kill(os.getpid(), signal.SIGKILL)
 
     def failing(source: Reading, target: Target) -> None:
         raise ZeroDivisionError("by zero")
 
-    with pytest.raises(UnavailableError, match="copy: it was killed"), beside(killed, [b"xyz"], what="copy") as worked:
-        assert worked.read(2) == b"xy"
+    xs = b"x" * (1 << 20)
+    with pytest.raises(UnavailableError, match="copy: it was killed"), beside(killed, [xs], what="copy") as worked:
+        assert worked.read(1 << 20) == xs
         worked.read(1)
     with pytest.raises(UnavailableError, match="copy: ZeroDivisionError"), beside(failing, [], what="copy") as worked:
         worked.read(1)

@@ -112,37 +112,51 @@ class Reading:
 
 
 class Writing:
-    """The side that writes; waits while all slots are full."""
+    """The side that writes; waits while all slots are full. What it wrote is seen slot by slot, the last of it when
+    it is closed: to wake the other side for every few bytes would cost more than moving them."""
 
     def __init__(self, memory: mmap.mmap, free: int, full: int) -> None:
         self._memory = memory
         self._free = free
         self._full = full
-        self._slot = 0
+        self._slot = self._size = 0
         self._room = _SLOTS
 
     def write(self, data: bytes, /) -> None:
         """See Target."""
         left = memoryview(data)
         while left:
-            self._put(left[:_SLOT_BYTES])
-            left = left[_SLOT_BYTES:]
+            if not self._room:
+                self._wait()
+            piece = left[: _SLOT_BYTES - self._size]
+            begin = self._slot * _SLOT_BYTES + self._size
+            self._memory[begin : begin + len(piece)] = piece
+            self._size += len(piece)
+            left = left[len(piece) :]
+            if self._size == _SLOT_BYTES:
+                self._tell()
 
-    def _put(self, piece: memoryview) -> None:
-        if not self._room:
-            self._room = len(os.read(self._free, _SLOTS))
-        if not self._room:
-            raise BrokenPipeError("nobody reads any more")
-        begin = self._slot * _SLOT_BYTES
-        self._memory[begin : begin + len(piece)] = piece
-        os.write(self._full, len(piece).to_bytes(_SIZE_BYTES))
-        self._slot, self._room = (self._slot + 1) % _SLOTS, self._room - 1
+    def close(self) -> None:
+        """There is no more."""
+        with suppress(BrokenPipeError):  # nobody wants the last of it
+            if self._size:
+                self._tell()
+        _close((self._free, self._full))
 
     def __enter__(self) -> "Writing":
         return self
 
     def __exit__(self, *_: object) -> None:
-        _close((self._free, self._full))
+        self.close()
+
+    def _wait(self) -> None:
+        self._room = len(os.read(self._free, _SLOTS))
+        if not self._room:
+            raise BrokenPipeError("nobody reads any more")
+
+    def _tell(self) -> None:
+        os.write(self._full, self._size.to_bytes(_SIZE_BYTES))
+        self._slot, self._size, self._room = (self._slot + 1) % _SLOTS, 0, self._room - 1
 
 
 def _close(ends: Sequence[int]) -> None:

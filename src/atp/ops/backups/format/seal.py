@@ -29,6 +29,7 @@ Identity: TypeAlias = Any
 LEVEL = 3
 ZSTD_VERSION = zstd.zstd_version
 _CHUNK_BYTES = 1 << 20
+_GATHERED = 16  # pieces of age's, of 8 KiB
 _WORKERS = min(4, os.cpu_count() or 1)
 """Threads that compress beside the one that encrypts."""
 _CUT_SHORT = "could not decrypt the backup: it ends before its end, or its bytes are not what was encrypted"
@@ -89,11 +90,9 @@ def unsealed(chunks: Iterator[bytes], *, identities: Sequence[Identity]) -> Iter
         plain = _Decompressing(target)
         try:
             pyrage.decrypt_io(source, plain, list(identities))
+            plain.check_end()
         except Exception as error:
             _raise_cause(plain.fault or error)
-        if plain.fault is not None:
-            _raise_cause(plain.fault)
-        plain.check_end()
         if source.read(1):
             raise TamperedError(_BEHIND)
 
@@ -192,24 +191,34 @@ class _Decompressing:
     def __init__(self, into: Target) -> None:
         self._into = into
         self._packer = zstd.ZstdDecompressor()
+        self._gathered = list[bytes]()
         self.fault: BaseException | None = None
 
     def write(self, data: bytes) -> int:
-        """Take all."""
+        """Take all. Age comes with little at once, and each piece that is unpacked costs the same."""
+        self._gathered.append(data)
+        if len(self._gathered) == _GATHERED:
+            self._unpack()
+        return len(data)
+
+    def flush(self) -> None:
+        """What is held back is unpacked at the end."""
+
+    def check_end(self) -> None:
+        """TamperedError unless the frame is whole, its checksum compared. Raises what age passed over."""
+        if self.fault is not None:
+            raise self.fault
+        self._unpack()
+        if not self._packer.eof:
+            raise TamperedError(_CUT_SHORT)
+
+    def _unpack(self) -> None:
+        data, self._gathered = b"".join(self._gathered), []
         try:
             self._take(data)
         except BaseException as error:  # age turns it into one of its own
             self.fault = error
             raise
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def check_end(self) -> None:
-        """TamperedError unless the frame is whole, its checksum compared."""
-        if not self._packer.eof:
-            raise TamperedError(_CUT_SHORT)
 
     def _take(self, data: bytes) -> None:
         packer = self._packer
