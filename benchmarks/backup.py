@@ -76,13 +76,13 @@ def _turn(folder: Path, source: Path) -> Iterator[tuple[str, float]]:
     shelf = DirectoryRepository(folder / "shelf", clock=clock)
     declared = Declared("tree", "files", source, "shelf", (), (recipient,), None)
     packing, zipped, sealed = f"tar -C {source} -cf - . | zstd -3 -T2 -q", folder / "tar.zst", folder / "tar.zst.age"
-    yield "tar | zstd", _timed(lambda: _run(f"{packing} -o {zipped} && sync"))
-    yield "tar | zstd | age", _timed(lambda: _run(f"{packing} | age -r {recipient} -o {sealed} && sync"))
+    yield "tar | zstd", _timed(lambda: run_pipe(f"{packing} -o {zipped} && sync"))
+    yield "tar | zstd | age", _timed(lambda: run_pipe(f"{packing} | age -r {recipient} -o {sealed} && sync"))
     yield "backup", _timed(lambda: _back_up(declared, shelf, clock, folder))
-    yield "cp -a", _timed(lambda: _run(f"cp -a {source} {folder / 'copy'} && sync"))
-    yield "zstd | tar", _timed(lambda: _run(f"zstd -dqc {zipped} | tar -C {folder / 'unzipped'} -xf - && sync"))
+    yield "cp -a", _timed(lambda: run_pipe(f"cp -a {source} {folder / 'copy'} && sync"))
+    yield "zstd | tar", _timed(lambda: run_pipe(f"zstd -dqc {zipped} | tar -C {folder / 'unzipped'} -xf - && sync"))
     opening = f"age -d -i {folder / 'key'} {sealed} | zstd -dqc | tar -C {folder / 'opened'} -xf -"
-    yield "age | zstd | tar", _timed(lambda: _run(f"{opening} && sync"))
+    yield "age | zstd | tar", _timed(lambda: run_pipe(f"{opening} && sync"))
     yield "restore", _timed(lambda: _restore(shelf, private, folder / "restored"))
 
 
@@ -93,7 +93,8 @@ def _timed(act: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _run(command: str) -> None:
+def run_pipe(command: str) -> None:
+    """Have a shell do it."""
     subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True)
 
 

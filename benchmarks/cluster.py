@@ -9,11 +9,13 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+from benchmarks.backup import run_pipe
 from benchmarks.figures import Figure, Row
 from benchmarks.run import Run
 from tests.cli.running import Atp
 from tests.contracts.vaults import release
 from tests.ops.postgresql.bank import Cluster, cluster, program
+from tests.services.absent import AbsentError
 
 ROWS = 1_150_000  # of 900 bytes: a gibibyte of pages
 _TURNS = 2
@@ -29,6 +31,9 @@ CHECKPOINT;
 
 def measure(bench: Run) -> Iterator[Row]:
     """Each the best of two, as the command line does it, its start included; text that zstd packs to about a half."""
+    for tool in ("zstd", "age"):
+        if not shutil.which(tool):
+            raise AbsentError(tool, enable="apt-get install -y zstd age")
     here = bench.scratch / "cluster"
     here.mkdir()
     with cluster() as bank, chdir(here):
@@ -42,6 +47,7 @@ def measure(bench: Run) -> Iterator[Row]:
         finally:
             release(here)
     yield _row("backup of 1 GiB of PostgreSQL", best, "backup", "pg_basebackup", 1.15)
+    yield _row("backup of 1 GiB of PostgreSQL", best, "backup", "pg_basebackup | zstd | age", 1.15)
     yield _row("restore of 1 GiB of PostgreSQL", best, "restore", "cp -a", 3.0)
     yield Figure(
         what="drill of 1 GiB of PostgreSQL beyond its restore",
@@ -66,6 +72,10 @@ def _turn(atp: Atp, bank: Cluster, here: Path) -> Iterator[tuple[str, float]]:
     words += ["--compress=client-zstd:level=3,workers=2", "--manifest-checksums=SHA256"]
     yield "pg_basebackup", _timed(lambda: subprocess.run(words, check=True, capture_output=True))[0]
     shutil.rmtree(here / "tool")
+    plain = f"{tool} -d '{bank.address}' -D - -Ft -X fetch -c fast --manifest-checksums=SHA256"
+    sealing = f"{plain} | zstd -3 -T2 -q | age -r $(age-keygen -y KEY.txt) -o tool.age"
+    yield "pg_basebackup | zstd | age", _timed(lambda: run_pipe(sealing))[0]
+    (here / "tool.age").unlink()
     yield "backup", _timed(lambda: atp.document("backup", "run", "ledger"))[0]
     yield "cp -a", _timed(lambda: subprocess.run(["cp", "-a", bank.data, here / "copy"], check=True))[0]
     shutil.rmtree(here / "copy")
