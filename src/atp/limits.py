@@ -124,6 +124,7 @@ DRILL_SLOTS_MAX = 100  # missed ones, the newest, that one record lists
 DRILLS_READ_MAX = 100_000  # that are read of the operators' trail
 DRILL_TOLD_CHARS_MAX = 500  # of one sentence in the evidence
 DRILL_ENVELOPE_BYTES_MAX = 1024 * 1024
+LOCK_ANSWER_CHARS_MAX = 200  # of what a store says to one attempt on its lock
 
 # The estate in the server
 ESTATE_LOOK_SECONDS = 2.0  # between two looks whether the declared file changed
