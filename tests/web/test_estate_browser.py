@@ -22,6 +22,7 @@ PAGES = [
     "/datasets/letters",
     "/datasets/pictures",
     "/drills/catalogue/2",
+    "/drills/catalogue/5",
 ]
 
 

@@ -189,9 +189,7 @@ class BucketRepository:
                 broken="an object was released to governance",
             ),
             _try("remove the version", lambda: remove(**at), broken="a version was removed"),
-            _try(
-                "remove the version by force", lambda: remove(**at, **force), broken="a version was removed by force"
-            ),
+            _try("remove the version by force", lambda: remove(**at, **force), broken="a version was removed by force"),
             _try("suspend versioning", self._suspend, broken="versioning was suspended"),
         ]
 
