@@ -27,7 +27,7 @@ from atp.ops.estate.evidence.proofs import (
     Fact,
     fold,
 )
-from atp.ops.estate.evidence.signoff import DRILL_REVIEWED
+from atp.ops.estate.evidence.signoff import DRILL_REVIEWED, Reviewed
 
 Ask = Callable[[Question], Page]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -208,6 +208,8 @@ def _placed(index: int, read: Entry, event: Event) -> Placed | None:
         return None
     try:
         told = msgspec.json.decode(data)
+        if event.action == DRILL_REVIEWED:
+            msgspec.convert(told, Reviewed)
     except (msgspec.MsgspecError, RecursionError):
         return None
     if not isinstance(told, dict):
