@@ -160,13 +160,13 @@ def _drills(estate: Estate, evidence: Evidence) -> Section:
     drills.sort(key=lambda pair: pair[1].at, reverse=True)
     rows = tuple(_drill(name, drill, evidence.of(name).reviews_of(drill)) for name, drill in drills[:_REGISTER_MAX])
     words = (
-        f"Restores that were rehearsed, newest first: {len(rows)} of {len(drills)} are listed.",
+        f"Rehearsed restores and what they achieved, newest first: {len(rows)} of {len(drills)} are listed.",
         "Lock is what came of trying to break that of the repository; Statement is the SHA-256 of what was signed:"
         " atp drill show DRILL --statement FILE checks it and writes it.",
     )
     heads = (
-        *("When", "Drill", "Scenario", "Verdict", "RPO achieved", "RTO achieved"),
-        *("Lock", "By", "Failed checks", "Reviewed", "Statement"),
+        *("When", "Drill", "Scenario", "Verdict", "RPO", "RTO"),
+        *("Lock", "By", "Failed", "Reviewed", "Statement"),
     )
     return Section("Register of drills", words, Table(heads, rows), "No drill is recorded: a restore is a hope.")
 
