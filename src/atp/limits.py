@@ -78,6 +78,8 @@ STATEMENT_SUBJECTS_MAX = 16
 
 # What people declare in YAML
 DECLARATION_BYTES_MAX = 256 * 1024
+ESTATE_PART_CHARS = 10_000  # of the text of an estate file, that one event takes
+ESTATE_PARTS_MAX = -(-DECLARATION_BYTES_MAX // ESTATE_PART_CHARS)
 DECLARATION_DEPTH_MAX = 16
 DECLARATION_NODES_MAX = 20_000
 DECLARATION_TEXT_CHARS_MAX = 4_096  # one text
@@ -124,6 +126,7 @@ DRILL_SLOTS_MAX = 100  # missed ones, the newest, that one record lists
 DRILLS_READ_MAX = 100_000  # that are read of the operators' trail
 DRILL_TOLD_CHARS_MAX = 500  # of one sentence in the evidence
 DRILL_ENVELOPE_BYTES_MAX = 1024 * 1024
+LOCK_ANSWER_CHARS_MAX = 200  # of what a store says to one attempt on its lock
 
 # The estate in the server
 ESTATE_LOOK_SECONDS = 2.0  # between two looks whether the declared file changed
@@ -132,7 +135,8 @@ EVIDENCE_FRESH_SECONDS = 1.0  # that what is known of an estate is answered agai
 EVIDENCE_PAGES_MAX = 20  # of the operators' trail, for each action of a dataset that is new; a page reads 20 frames
 EVIDENCE_FACTS_MAX = 500  # of copies of one dataset that say different things
 EVIDENCE_FACT_BYTES_MAX = 4 * 1024
-EVIDENCE_DRILLS_MAX = 256  # of one dataset, the newest
+EVIDENCE_DRILLS_MAX = 256  # of one dataset, the newest; and as many reviews of them
+REVIEWS_SHOWN_MAX = 20  # of one drill, the newest
 DRILLS_DEFAULT = 20
 DRILLS_MAX = 100  # that one answer or page shows whole
 GRAPH_NODES_MAX = 80  # that are drawn; a table has them all
@@ -155,5 +159,6 @@ assert SPOOL_GROUP_LINES <= BATCH_EVENTS_MAX and SPOOL_GROUP_LINES * ENTRY_BYTES
 assert EXPECT_EVENTS_MAX < PAGE_EVENTS_MAX, "a page tells what is newer than the request's own events"
 assert INTEGRITY_STEP_ENTRIES % TILE_WIDTH == 0, "a step ends with a bundle"
 assert INTEGRATE_ENTRIES_MAX % TILE_WIDTH == 0 and FOLLOW_ENTRIES_MAX % FRAME_ENTRIES == 0
+assert ESTATE_PART_CHARS * 6 + 2_000 < ENTRY_BYTES_MAX, "no character takes more than 6 bytes in JSON"
 assert SHIPPED_NAMES_MAX * 512 < ENTRY_BYTES_MAX, "a name has less than 512 bytes, and one event takes them"
 assert REPOSITORY_PIECE_BYTES * REPOSITORY_PIECES_MAX >= BACKUP_PART_BYTES_MAX

@@ -13,7 +13,7 @@ import pytest
 from atp.limits import ESTATE_LOOK_SECONDS
 from tests.api.calling import caller, problem
 from tests.api.test_openapi import answer_faults
-from tests.web.recovering import ESTATE, recovering
+from tests.web.recovering import DAY, ESTATE, drilled, recovering, reviewed
 from tests.web.serving import Served, serving
 
 DOORS = [
@@ -112,6 +112,22 @@ def test_the_statement_of_a_drill_comes_whole_out_of_its_event(root: httpx.Clien
     assert sha256(answer.content).hexdigest() == drill["statement"]["sha256"]
     said = json.loads(b64decode(answer.json()["payload"]))
     assert said["predicate"] == {name: one for name, one in drill.items() if name != "statement"}
+
+
+def test_reviews_come_with_the_drill_that_they_are_of(root: httpx.Client, served: Served) -> None:
+    drill = root.get("/v1/drills/catalogue/5").json()
+    own, other = drill["reviews"]
+    assert (own["by"], own["is_own"], own["follow_up"]) == ("keeper (sent by root)", True, "a second <disk>, by May")
+    assert (other["by"], other["is_own"], other["follow_up"]) == ("auditor (sent by root)", False, None)
+    assert root.get(f"/v1/tenants/operations/events/@{other['index']}").json()["action"] == "drill.reviewed"
+    assert drill["drill"]["recorded"] == {"manifest": True, "objects": 3}
+    listed = root.get("/v1/drills", params={"dataset": "catalogue"}).json()["drills"]
+    assert [len(one["reviews"]) for one in listed] == [2, 0, 0, 0]
+    served.record(
+        reviewed({**drilled("catalogue", 5, ago=DAY, rto=1.0)}, ago=DAY, by="x", note="y"), tenant="operations"
+    )
+    time.sleep(1.1)
+    assert len(root.get("/v1/drills/catalogue/5").json()["reviews"]) == 2, "that one looked at another statement"
 
 
 def test_an_event_that_comes_later_is_seen(root: httpx.Client, served: Served) -> None:

@@ -61,6 +61,20 @@ def test_what_somebody_makes_up_takes_bounded_memory(platform: Platform) -> None
     assert one.missing("letters") == []
 
 
+def test_reviews_are_kept_the_newest_of_them_each_once(platform: Platform) -> None:
+    said = {"statement_sha256": "a" * 64, "note": "é" * 1_000, "follow_up": "é" * 1_000}
+    count = EVIDENCE_DRILLS_MAX + 9
+    record(
+        platform, [event("drill.reviewed", "letters", number=at, sent_as=f"r-{at}", **said) for at in range(1, count)]
+    )
+    record(platform, [event("drill.reviewed", "letters", number=count - 1, sent_as=f"r-{count - 1}", **said)])
+    record(platform, [event("drill.reviewed", "letters", number=1, statement_sha256="a" * 64)])
+    one = ledger(platform)
+    assert one.read(NAMES, datetime.now(UTC)).unreadable == 1, "it says nothing"
+    assert [placed.number for placed in one.reviews("letters")] == list(range(count - 1, 8, -1))
+    assert one.reviews("pictures") == []
+
+
 def test_a_number_that_nobody_told_is_missing_and_one_that_was_made_up_costs_nothing(platform: Platform) -> None:
     record(platform, [drill(1, "letters"), drill(4, "letters"), drill(10**15, "pictures")])
     one = ledger(platform)
@@ -123,6 +137,8 @@ def any_event(rng: random.Random) -> dict[str, Any]:
         data["point_at"] = (at - timedelta(seconds=rng.randrange(10**5))).isoformat()
     if rng.random() < 0.5:
         data |= {"copies": rng.randrange(10), "locked_until": at.isoformat()}
+    if rng.random() < 0.5:
+        data |= {"number": rng.randrange(1, 9), "statement_sha256": "a" * 64, "note": "looked at"}
     for flag in ("read_back", "isolated", "immutable", "encrypted"):
         if rng.random() < 0.5:
             data[flag] = rng.random() < 0.5

@@ -5,10 +5,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from atp.limits import PAGE_EVENTS_MAX
+from atp.limits import ESTATE_PART_CHARS, PAGE_EVENTS_MAX
+from atp.ops.estate.evidence.declared import estate_text
 from tests.cli.running import Atp
 from tests.contracts.vaults import release
 from tests.ops.drills.world import filled
@@ -182,6 +184,44 @@ def test_a_drill_is_reviewed_by_somebody_who_says_what_has_to_follow(alone: Atp,
     assert alone("drill", "review", "catalogue/2", "--note", "x").code == 3
     assert run(alone)["number"] == 2
     assert alone.document("drill", "show", "catalogue/2")["reviews"] == [], "each is of one drill"
+    assert [len(one["reviews"]) for one in alone.document("drill", "list")["drills"]] == [2, 0]
+    assert "who ran it" in alone("drill", "list").out
+
+
+def declared(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event for event in events if event["action"] == "estate.declared"]
+
+
+def waiting(tmp_path: Path) -> list[dict[str, Any]]:
+    [lines] = tmp_path.glob("state/spool/*/lines")
+    return [json.loads(line) for line in lines.read_bytes().splitlines()]
+
+
+def test_the_text_of_the_estate_file_is_told_once_before_a_drill_refers_to_its_digest(
+    alone: Atp, archive: Path, tmp_path: Path
+) -> None:
+    digests = [run(alone)["estate_sha256"], run(alone)["estate_sha256"]]
+    text = (archive / "estate.yaml").read_text()
+    (archive / "estate.yaml").write_text(text + "# another day\n" + "#\n" * ESTATE_PART_CHARS)
+    digests.append(run(alone)["estate_sha256"])
+    events = waiting(tmp_path)
+    assert [one["resource"]["id"] for one in declared(events)] == [digests[0], *[digests[2]] * 3]
+    told = [one["data"] for one in declared(events)]
+    assert estate_text(told[:1], digest=digests[0]) == text.encode()
+    assert estate_text(told[:0:-1], digest=digests[2]) == (archive / "estate.yaml").read_bytes()
+    assert estate_text(told[2:], digest=digests[2]) is None, "a part is missing"
+    actions = [one["action"] for one in events]
+    assert actions.index("estate.declared") < actions.index("drill.run"), "what counts is set before"
+
+
+def test_an_estate_file_with_a_secret_in_a_comment_stays_here_and_is_drilled(
+    alone: Atp, archive: Path, tmp_path: Path
+) -> None:
+    with (archive / "estate.yaml").open("a") as file:
+        file.write("# postgresql://me:hunter2@db/orders\n")
+    ran = alone("drill", "run", "catalogue", "--identity", "KEY.txt")
+    assert "a comment in it looks like a secret" in ran.err and "hunter2" not in ran.out + ran.err
+    assert declared(waiting(tmp_path)) == [] and b"drill.done" in json.dumps(waiting(tmp_path)).encode()
 
 
 def test_what_is_not_there_is_said(alone: Atp, archive: Path) -> None:
@@ -204,6 +244,9 @@ def test_a_server_tells_the_drills_and_the_review_of_the_estate_reads_them(atp: 
     [drilled] = [one for one in review["findings"] if one["check"] == "drilled"]
     assert str(found["verdict"]) in drilled["sentence"]
     assert run(atp)["number"] == 2
+    question = ("query", "--tenant", "operations", "--resource", found["estate_sha256"])
+    [told] = atp.document(*question)["events"]
+    assert estate_text([told["data"]], digest=str(found["estate_sha256"])) == (archive / "estate.yaml").read_bytes()
 
 
 @pytest.mark.whole

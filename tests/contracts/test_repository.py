@@ -1,5 +1,6 @@
 """What every Repository keeps: whole objects, in bounded memory, until their day, found again when they are hidden."""
 
+import re
 import resource
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -8,7 +9,7 @@ from random import Random
 import pytest
 
 from atp.errors import AtpError, ConflictError, ForbiddenError, MalformedError, MissingError
-from atp.limits import REPOSITORY_CHUNK_BYTES, REPOSITORY_PIECE_BYTES
+from atp.limits import LOCK_ANSWER_CHARS_MAX, REPOSITORY_CHUNK_BYTES, REPOSITORY_PIECE_BYTES
 from atp.ports.repository import PROMISES, Repository, whole_second
 from tests.contracts.vaults import Vault
 
@@ -143,9 +144,18 @@ def test_a_day_is_moved_away_and_never_nearer(vault: Vault) -> None:
 def test_the_promise_is_one_of_the_three_and_holds_when_it_is_challenged(vault: Vault) -> None:
     store = vault.open()
     assert store.lock in PROMISES
-    broken = store.challenge()
-    assert (broken == []) == (store.lock != "none"), broken
-    assert store.challenge() == broken, "again, beside what the first one left"
+    attempts = store.challenge()
+    assert any(one.broken for one in attempts) == (store.lock == "none"), attempts
+    assert [one.tried for one in store.challenge()] == [one.tried for one in attempts], "beside what the first one left"
+
+
+def test_each_attempt_on_the_lock_comes_back_with_what_the_store_answered(vault: Vault) -> None:
+    attempts = vault.open().challenge()
+    assert len({one.tried for one in attempts}) == len(attempts) >= 2
+    for one in attempts:
+        assert one.answer == " ".join(one.answer.split()) and 0 < len(one.answer) <= LOCK_ANSWER_CHARS_MAX
+        refused = re.match(r"E[A-Z]+: |4\d\d [A-Z]\w+: |could not ", one.answer)
+        assert bool(refused) != bool(one.broken), one
 
 
 def test_every_way_to_break_the_lock_is_refused(vault: Vault) -> None:

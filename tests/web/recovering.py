@@ -1,16 +1,20 @@
 """A server with an estate file, and what backups and drills would have told of it: what tests of recovery stand on."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from atp.merkle.keys import SigningKey
 from atp.ops.drills.evidence.event import statement_of
 from atp.ops.drills.evidence.figures import read_done
+from atp.ops.estate.evidence.declared import estate_events
+from atp.ops.record.act import Person
 from atp.ops.record.statement import sign_statement
 from tests.web.serving import Served, serving
 
@@ -55,6 +59,24 @@ repositories:
   cellar: {kind: directory, place: /srv/backups}
 """
 
+RECORDED: dict[str, Any] = {
+    "dataset": "catalogue",
+    "classification": "confidential",
+    "owner": "keeper",
+    "os_user": {"uid": 1001, "name": "drills"},
+    "recorded": {"manifest": True, "objects": 3},
+    "lock": {
+        "repository": "vault",
+        "verdict": "held",
+        "promised": "compliance",
+        "found": "compliance",
+        "attempts": [
+            {"tried": "remove the version", "refused": True, "answer": "403 AccessDenied: <b>locked</b>"},
+            {"tried": "suspend versioning", "refused": True, "answer": "409 InvalidBucketState: it is locked"},
+        ],
+    },
+}
+
 
 @contextmanager
 def recovering(folder: Path, *, estate: str = ESTATE, is_told: bool = True) -> Iterator[Served]:
@@ -64,19 +86,26 @@ def recovering(folder: Path, *, estate: str = ESTATE, is_told: bool = True) -> I
     file.write_text(estate)
     with serving(folder / "data", estate=file) as served:
         if is_told:
-            served.record(*told(), tenant="operations")
+            served.record(*told(estate), tenant="operations")
         yield served
 
 
-def told() -> list[dict[str, Any]]:
-    """The events of the operators' log."""
+def told(estate: str = ESTATE) -> list[dict[str, Any]]:
+    """The events of the operators' log. The newest drill of the catalogue says all that a record can, was begun when
+    the text of the estate file was told, and reviewed twice; the others are as older programs told them."""
+    more = {**RECORDED, "estate_sha256": sha256(estate.encode()).hexdigest()}
+    newest = drilled("catalogue", 5, ago=DAY, rto=8.5, more=more)
+    declared = estate_events(estate.encode(), by=Person("keeper", is_bound=True), at=datetime.now(UTC) - DAY)
     return [
+        *(msgspec.json.decode(msgspec.json.encode(event)) for event in declared),
         backup("catalogue", ago=timedelta(hours=1)),
         verified("catalogue", ago=timedelta(hours=2)),
         drilled("catalogue", 1, ago=40 * DAY, rto=31.5),
         drilled("catalogue", 2, ago=20 * DAY, scenario="corruption", rto=1_200.0, verdict="fail"),
         drilled("catalogue", 3, ago=10 * DAY, scenario="corruption", rto=12.25),
-        drilled("catalogue", 5, ago=DAY, rto=8.5),
+        newest,
+        reviewed(newest, ago=timedelta(hours=5), by="keeper", note="too slow", follow_up="a second <disk>, by May"),
+        reviewed(newest, ago=timedelta(hours=4), by="auditor", note="rows <compared> with the ledger"),
         backup("letters", ago=timedelta(hours=3), repository="cellar"),
         drilled("letters", 1, ago=2 * DAY, verdict="fail", rto=None, repository="cellar"),
     ]
@@ -104,6 +133,7 @@ def drilled(
     scenario: str = "deletion",
     verdict: str = "pass",
     repository: str = "vault",
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """`drill.done`, as a drill of that number would tell it."""
     lost_at = (datetime.now(UTC) - ago).isoformat()
@@ -134,9 +164,16 @@ def drilled(
         "manifest_sha256": "a" * 64,
         **({"rto_seconds": rto} if rto is not None else {}),
         **failed,
+        **(more or {}),
     }
     data["statement"] = _signed(data, dataset)
     return _event("drill.done", dataset, ago, data, id=f"drill.done.{dataset}.{number}.x")
+
+
+def reviewed(drill: dict[str, Any], *, ago: timedelta, by: str, **said: str) -> dict[str, Any]:
+    """`drill.reviewed`, of such a drill."""
+    data = {"number": drill["data"]["number"], "statement_sha256": drill["data"]["statement"]["sha256"], **said}
+    return {**_event("drill.reviewed", drill["resource"]["id"], ago, data), "actor": {"id": by}}
 
 
 def _signed(data: dict[str, Any], dataset: str) -> dict[str, str]:

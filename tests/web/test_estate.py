@@ -13,10 +13,10 @@ from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.declare.values import Estate, Service
 from atp.web.graph import HEIGHT, WIDTH, graph_of
 from tests.ops.estate.estates import EXAMPLE
-from tests.web.recovering import recovering
+from tests.web.recovering import ESTATE, recovering
 from tests.web.serving import Served, serving
 
-PAGES = ["/estate", "/datasets", "/datasets/catalogue", "/drills/catalogue/5"]
+PAGES = ["/estate", "/datasets", "/datasets/catalogue", "/drills/catalogue/5", "/drills/catalogue/5/estate"]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,45 @@ def test_a_drill_is_a_report_and_what_senders_wrote_does_nothing(root: httpx.Cli
     assert root.get("/drills/catalogue/4").status_code == 404
     assert root.get("/drills/none/1").status_code == 404
     assert root.get("/datasets/none").status_code == 404
+
+
+def test_a_drill_tells_what_was_held_against_the_trail_and_what_the_lock_answered(root: httpx.Client) -> None:
+    page = root.get("/drills/catalogue/5").text
+    for text in ("the manifest is the one in the trail, so are 3 objects that follow", "drills (uid 1001) on archive"):
+        assert text in page
+    assert "confidential" in page and "keeper answers for it" in page
+    assert "remove the version" in page and "403 AccessDenied: &lt;b&gt;locked&lt;/b&gt;" in page
+
+
+def test_a_drill_tells_who_reviewed_it_what_was_found_and_what_has_to_follow(root: httpx.Client) -> None:
+    page = root.get("/drills/catalogue/5").text
+    assert page.index("keeper (sent by root), who ran it") < page.index("rows &lt;compared&gt; with the ledger")
+    assert "a second &lt;disk&gt;, by May" in page and "by auditor (sent by root)" in page
+    listed = root.get("/datasets/catalogue").text
+    assert (
+        listed.count('#reviews">by auditor (sent by root)</a>') == 1
+        and listed.count('<span class="muted">no</span>') == 3
+    )
+
+
+def test_the_estate_file_of_a_drill_comes_whole_out_of_the_trail(root: httpx.Client) -> None:
+    assert "/drills/catalogue/5/estate" in root.get("/drills/catalogue/5").text
+    assert root.get("/drills/catalogue/5/estate").text == ESTATE
+    assert "its text is not in the trail" in root.get("/drills/catalogue/3").text
+    assert root.get("/drills/catalogue/3/estate").status_code == 404
+
+
+def test_a_drill_of_an_older_program_is_shown_with_what_it_says(root: httpx.Client) -> None:
+    page = root.get("/drills/catalogue/3").text
+    assert "it does not say" in page and "as keeper on archive" in page and "answers for it" not in page
+    assert "atp drill review catalogue/3" in page and 'id="lock"' not in page
+
+
+def test_from_a_dataset_the_last_drill_its_statement_and_the_lock_are_one_step_away(root: httpx.Client) -> None:
+    assert 'href="/drills/catalogue/5"' in root.get("/datasets").text
+    page = root.get("/datasets/catalogue").text
+    assert 'href="/drills/catalogue/5"' in page and 'href="/drills/catalogue/5/statement"' in page
+    assert "tried: it held" in page
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -22,6 +22,7 @@ PAGES = [
     "/datasets/letters",
     "/datasets/pictures",
     "/drills/catalogue/2",
+    "/drills/catalogue/5",
 ]
 
 
@@ -45,7 +46,8 @@ def test_one_comes_from_the_map_to_the_proof_without_scripts(browser: Browser, s
         page.goto("/estate")
         page.get_by_role("row", name="catalogue sqlite").get_by_role("link", name="catalogue").click()
         page.get_by_role("link", name="catalogue/5").click()
-        page.get_by_role("link", name=re.compile("entry [0-9]+")).click()
+        evidence = page.get_by_role("region", name="Evidence")
+        evidence.get_by_role("link", name=re.compile("entry [0-9]+")).click()
         page.get_by_role("button", name="Verify").click()
         expect(page.get_by_role("status")).to_contain_text("Verified")
 

@@ -22,7 +22,7 @@ from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError, To
 from atp.limits import REPOSITORY_CHUNK_BYTES, REPOSITORY_PIECE_BYTES, REPOSITORY_PIECES_MAX
 from atp.ports.clock import Clock
 from atp.ports.object_store import check_key
-from atp.ports.repository import Kept, Lock, check_longer, whole_second
+from atp.ports.repository import Attempt, Kept, Lock, attempted, check_longer, whole_second
 
 _MISSING = ("NoSuchKey", "NoSuchVersion", "404", "NotFound")
 _TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
@@ -161,7 +161,7 @@ class BucketRepository:
                 with _told("delete", name):
                     self._client.abort_multipart_upload(**self._at(name), UploadId=row["UploadId"])
 
-    def challenge(self, kept: Sequence[str] = ()) -> list[str]:
+    def challenge(self, kept: Sequence[str] = ()) -> list[Attempt]:
         """See Repository. What keeps an object is the store's own. Versions whose day is over are removed; each
         challenge leaves one for a minute."""
         for one in [*self.objects(f"{_CANARY}/")]:
@@ -176,14 +176,22 @@ class BucketRepository:
         soft = {"Mode": "GOVERNANCE", "RetainUntilDate": until}
         force = {"BypassGovernanceRetention": True}
         retain = self._client.put_object_retention
-        attempts: dict[str, Callable[[], Any]] = {
-            "the day of an object was moved forward": lambda: retain(**at, Retention=early, **force),
-            "an object was released to governance": lambda: retain(**at, Retention=soft, **force),
-            "a version was removed": lambda: self._client.delete_object(**at),
-            "a version was removed by force": lambda: self._client.delete_object(**at, **force),
-            "versioning was suspended": self._suspend,
-        }
-        return [what for what, attempt in attempts.items() if self._succeeds(attempt)]
+        remove = self._client.delete_object
+        return [
+            _try(
+                "move its day forward",
+                lambda: retain(**at, Retention=early, **force),
+                broken="the day of an object was moved forward",
+            ),
+            _try(
+                "release it to governance",
+                lambda: retain(**at, Retention=soft, **force),
+                broken="an object was released to governance",
+            ),
+            _try("remove the version", lambda: remove(**at), broken="a version was removed"),
+            _try("remove the version by force", lambda: remove(**at, **force), broken="a version was removed by force"),
+            _try("suspend versioning", self._suspend, broken="versioning was suspended"),
+        ]
 
     def close(self) -> None:
         """See Repository."""
@@ -221,19 +229,8 @@ class BucketRepository:
         found: dict[str, Any] = answer["ObjectLockConfiguration"]
         return found
 
-    def _suspend(self) -> None:
-        self._client.put_bucket_versioning(Bucket=self._bucket, VersioningConfiguration={"Status": "Suspended"})
-
-    def _succeeds(self, attempt: Callable[[], Any]) -> bool:
-        try:
-            attempt()
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-                raise UnavailableError(f"could not challenge the lock: {error}", hint="repeat") from None
-            return False
-        except BotoCoreError as error:
-            raise UnavailableError(f"could not challenge the lock: {error}", hint="repeat") from None
-        return True
+    def _suspend(self) -> Any:
+        return self._client.put_bucket_versioning(Bucket=self._bucket, VersioningConfiguration={"Status": "Suspended"})
 
     def _rows(self, prefix: str) -> Iterator[dict[str, Any]]:
         """Versions and delete markers, sorted by key, the newest of each key first, as S3 lists them."""
@@ -323,6 +320,21 @@ class _Upload:
                 **self._at, UploadId=self._id, PartNumber=number, Body=piece, ContentMD5=_md5(piece)
             )
         self._tags.append({"PartNumber": number, "ETag": answer["ETag"]})
+
+
+def _try(tried: str, act: Callable[[], Any], *, broken: str) -> Attempt:
+    """The answer is what stands in HTTP: the status, and the server's own words."""
+    try:
+        answer = act()
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status >= 500:
+            raise UnavailableError(f"could not challenge the lock: {error}", hint="repeat") from None
+        return attempted(tried, f"{status} {said.get('Code', '')}: {said.get('Message', '')}")
+    except BotoCoreError as error:
+        raise UnavailableError(f"could not challenge the lock: {error}", hint="repeat") from None
+    return attempted(tried, str(answer["ResponseMetadata"]["HTTPStatusCode"]), broken=broken)
 
 
 class _TakenError(Exception):

@@ -10,7 +10,7 @@ import fcntl
 import os
 import secrets
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from io import FileIO
@@ -22,7 +22,7 @@ from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError, Un
 from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ports.clock import Clock
 from atp.ports.object_store import check_key
-from atp.ports.repository import Kept, Lock, check_longer, check_over, whole_second
+from atp.ports.repository import Attempt, Kept, Lock, attempted, check_longer, check_over, whole_second
 
 _ASIDE, _KEEP = ".aside", ".keep"
 _CANARY = "canary"
@@ -151,24 +151,21 @@ class DirectoryRepository:
                 if unquote(path.stem) == name:
                     path.unlink(missing_ok=True)
 
-    def challenge(self, kept: Sequence[str] = ()) -> list[str]:
+    def challenge(self, kept: Sequence[str] = ()) -> list[Attempt]:
         """See Repository. Tries what a process would do that does not lift the protection first."""
         name = f"{_CANARY}/{secrets.token_hex(8)}"
         until = whole_second(self._clock.now() + timedelta(seconds=_CANARY_SECONDS))
         self._sweep_canaries()
         with self.store(name, keep_until=until) as sink:
             sink.write(b"canary\n")
-        path = self._path(name)
-        attempts = {
-            "an object that is kept was changed": lambda: path.open("ab").close(),
-            "an object that is kept was renamed": lambda: path.rename(path.with_name(path.name + "-moved")),
-            "an object that is kept was removed": lambda: path.unlink(),
-            "the day of an object was removed": lambda: (self._root / _KEEP / name).unlink(),
-        }
-        released = [
-            f"{one} is kept no more: its protection was lifted (chattr +i)" for one in kept if self._is_released(one)
+        path, moved = self._path(name), self._path(f"{name}-moved")
+        return [
+            _try("change an object", lambda: path.open("ab").close(), broken="an object that is kept was changed"),
+            _try("rename an object", lambda: path.rename(moved), broken="an object that is kept was renamed"),
+            _try("remove an object", path.unlink, broken="an object that is kept was removed"),
+            _try("remove its day", (self._root / _KEEP / name).unlink, broken="the day of an object was removed"),
+            *(_released(one) for one in kept if self._is_released(one)),
         ]
-        return [what for what, attempt in attempts.items() if _succeeds(attempt)] + released
 
     def _is_released(self, name: str) -> bool:
         until = self.keep_until(name) if self.lock == "local" else None
@@ -292,13 +289,17 @@ def _set_immutable(path: Path, *, is_immutable: bool) -> None:
         os.close(file)
 
 
-def _succeeds(attempt: object) -> bool:
-    assert callable(attempt)
+def _try(tried: str, act: Callable[[], object], *, broken: str) -> Attempt:
     try:
-        attempt()
-    except OSError:
-        return False
-    return True
+        act()
+    except OSError as error:
+        return attempted(tried, f"{errno.errorcode.get(error.errno or 0, 'refused')}: {error.strerror}")
+    return attempted(tried, "done", broken=broken)
+
+
+def _released(name: str) -> Attempt:
+    broken = f"{name} is kept no more: its protection was lifted (chattr +i)"
+    return attempted(f"look whether {name} is protected", "it is not", broken=broken)
 
 
 def _raise_unless_missing(error: OSError) -> None:

@@ -1,15 +1,17 @@
 """The strictest Repository, in memory, for tests: what others bear is a ValueError here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from atp.errors import ConflictError, MissingError
+from atp.errors import ConflictError, ForbiddenError, MissingError
 from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ports.clock import Clock
 from atp.ports.object_store import check_key
-from atp.ports.repository import Kept, Lock, check_longer, check_over, whole_second
+from atp.ports.repository import Attempt, Kept, Lock, attempted, check_longer, check_over, whole_second
+
+_CANARY = "canary/0"
 
 
 @dataclass(slots=True)
@@ -88,9 +90,15 @@ class MemoryRepository:
         check_key(name)
         self._unfinished.discard(name)
 
-    def challenge(self, kept: Sequence[str] = ()) -> list[str]:
+    def challenge(self, kept: Sequence[str] = ()) -> list[Attempt]:
         """See Repository."""
-        return []
+        now = whole_second(self._clock.now())
+        self._objects[_CANARY] = _Object(b"canary\n", now + timedelta(minutes=1))
+        acts = {"remove an object": lambda: self.delete(_CANARY), "move its day": lambda: self.extend(_CANARY, now)}
+        try:
+            return [_try(tried, act) for tried, act in acts.items()]
+        finally:
+            self._objects.pop(_CANARY, None)
 
     def close(self) -> None:
         """See Repository."""
@@ -109,6 +117,14 @@ class _Gathered:
     def write(self, data: bytes, /) -> None:
         """Take a copy."""
         self.chunks.append(bytes(data))
+
+
+def _try(tried: str, act: Callable[[], object]) -> Attempt:
+    try:
+        act()
+    except ForbiddenError as error:
+        return attempted(tried, str(error))
+    return attempted(tried, "done", broken=f"it was possible to {tried}")
 
 
 def _check_strict(keep_until: datetime) -> None:

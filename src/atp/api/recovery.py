@@ -1,5 +1,6 @@
 """How each dataset stands, its drills, and what is due. For whoever may read the operators' log."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import Drill
 from atp.ops.estate.evidence.due import Due, Kind, State
 from atp.ops.estate.evidence.finding import Colour
+from atp.ops.estate.evidence.signoff import Review
 from atp.ops.estate.evidence.standing import Standing, last_drills
 from atp.tenants.names import OPERATIONS
 
@@ -110,8 +112,19 @@ class DatasetDetail(msgspec.Struct):
     missing_drills: list[int]
 
 
+class ReviewItem(msgspec.Struct):
+    """What somebody found of a drill, and what has to follow; `index` says where its proof is."""
+
+    at: str
+    by: str
+    is_own: bool
+    note: str
+    follow_up: str | None
+    index: int | None
+
+
 class DrillItem(msgspec.Struct):
-    """One drill with all its figures; `event` and `index` say where its proof is."""
+    """One drill with all its figures and its reviews; `event` and `index` say where its proof is."""
 
     id: str
     event: str
@@ -120,6 +133,7 @@ class DrillItem(msgspec.Struct):
     by: str
     dataset: str
     drill: Done
+    reviews: list[ReviewItem]
 
 
 class Drills(msgspec.Struct):
@@ -156,7 +170,7 @@ def read_dataset(gate: Gate, request: Request) -> Response:
 
 
 def list_drills(gate: Gate, request: Request) -> Response:
-    """A page of drills. One event is read for each."""
+    """A page of drills. One event is read for each, and for each review."""
     caller, recovery = gate.caller(request), gate.platform.recovery
     gate.platform.reader(OPERATIONS, by=caller)
     found = read_parameters(request, ("dataset", "cursor", "limit"))
@@ -167,14 +181,15 @@ def list_drills(gate: Gate, request: Request) -> Response:
         seen.standing(dataset)
     placed = [one for one in recovery.drills(dataset) if one.index < below]
     page = placed[:limit]
-    drills = [_drill(drill) for one in page if (drill := recovery.drill(one)) is not None]
+    drills = _drills(gate, [drill for one in page if (drill := recovery.drill(one)) is not None])
     gate.read(request, "drills.read", {"dataset": dataset} if dataset else {}, by=caller, tenant=OPERATIONS)
     return answer(Drills(drills, str(page[-1].index) if len(placed) > limit else None))
 
 
 def read_drill(gate: Gate, request: Request) -> Response:
     """One drill."""
-    return answer(_drill(_find(gate, request)))
+    [drill] = _drills(gate, [_find(gate, request)])
+    return answer(drill)
 
 
 def read_statement(gate: Gate, request: Request) -> Response:
@@ -245,6 +260,22 @@ def _due(one: Due) -> DueItem:
     )
 
 
-def _drill(drill: Drill) -> DrillItem:
-    at = instant(drill.at)
-    return DrillItem(drill.name, drill.id, drill.index, at, drill.by, drill.dataset, drill.done)
+def _drills(gate: Gate, drills: Sequence[Drill]) -> list[DrillItem]:
+    reviews = gate.platform.recovery.reviews(drills)
+    return [
+        DrillItem(
+            drill.name,
+            drill.id,
+            drill.index,
+            instant(drill.at),
+            drill.by,
+            drill.dataset,
+            drill.done,
+            [_review(one) for one in reviews.get(drill.id, ())],
+        )
+        for drill in drills
+    ]
+
+
+def _review(one: Review) -> ReviewItem:
+    return ReviewItem(instant(one.at), one.by, one.is_own, one.said.note, one.said.follow_up, one.index)

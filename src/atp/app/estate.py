@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
@@ -12,18 +12,30 @@ import msgspec
 
 from atp.app.ledger import Ask, Ledger, Placed
 from atp.errors import AtpError, DeclaredError, Fault, ForbiddenError, MalformedError, MissingError
-from atp.limits import DECLARATION_BYTES_MAX, ESTATE_FAULTS_TOLD_MAX, ESTATE_LOOK_SECONDS, EVIDENCE_FRESH_SECONDS
+from atp.limits import (
+    DECLARATION_BYTES_MAX,
+    ESTATE_FAULTS_TOLD_MAX,
+    ESTATE_LOOK_SECONDS,
+    ESTATE_PARTS_MAX,
+    EVIDENCE_FRESH_SECONDS,
+    EVIDENCE_PAGES_MAX,
+    REVIEWS_SHOWN_MAX,
+)
 from atp.log.event import Event, read_event
+from atp.log.query import Question
 from atp.log.reader import LogReader
 from atp.observe import Lines
 from atp.ops.drills.evidence.figures import read_done
-from atp.ops.drills.evidence.history import Drill
+from atp.ops.drills.evidence.history import Drill, Told
+from atp.ops.drills.evidence.reviews import reviews_of
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.declare.values import Estate
 from atp.ops.estate.evidence.copies import Subject
+from atp.ops.estate.evidence.declared import ESTATE_DECLARED, estate_text
 from atp.ops.estate.evidence.due import Due
 from atp.ops.estate.evidence.finding import Colour
 from atp.ops.estate.evidence.proofs import UNKNOWN, Evidence
+from atp.ops.estate.evidence.signoff import Review
 from atp.ops.estate.evidence.standing import Standing, standing_of
 from atp.ports.clock import Clock
 
@@ -131,6 +143,7 @@ class Recovery:
         self, file: Path | None, *, ask: Ask, reader: LogReader, identity: Path | None, clock: Clock, lines: Lines
     ) -> None:
         self._file = DeclaredFile(file, clock=clock, lines=lines) if file is not None else None
+        self._ask = ask
         self._ledger = Ledger(ask, reader)
         self._reader = reader
         self._is_key_here = identity is not None
@@ -186,6 +199,35 @@ class Recovery:
             if placed.number == number and (drill := self.drill(placed)) is not None:
                 return drill
         raise MissingError(f"could not find the drill {dataset[:80]}/{number}", hint=f"atp drill list {dataset[:80]}")
+
+    def reviews(self, drills: Sequence[Drill]) -> dict[str, tuple[Review, ...]]:
+        """What was found of these drills, by their ids. One entry is read for each review, of the newest
+        `REVIEWS_SHOWN_MAX` of a drill."""
+        with self._lock:
+            placed = [one for name in {drill.dataset for drill in drills} for one in self._ledger.reviews(name)]
+        wanted = {(drill.dataset, drill.done.number): REVIEWS_SHOWN_MAX for drill in drills}
+        told = list[Told]()
+        for one in placed:
+            key = (one.fact.resource, one.number)
+            if wanted.get(key, 0) > 0:
+                wanted[key] -= 1
+                told.append(self._told(one))
+        return reviews_of(drills, told)
+
+    def estate_text(self, digest: str) -> bytes | None:
+        """The estate file of this digest, as the operators' log tells it; None when it does not. Costs a question."""
+        question, told = Question(action=ESTATE_DECLARED, resource=digest, order="index", limit=ESTATE_PARTS_MAX), []
+        for _ in range(EVIDENCE_PAGES_MAX):
+            page = self._ask(question)
+            told += [_data(read_event(entry)[1]) for _, entry in page.events]
+            if page.next is None or len(told) >= ESTATE_PARTS_MAX:
+                break
+            question = replace(question, cursor=page.next)
+        return estate_text(told, digest=digest)
+
+    def _told(self, placed: Placed) -> Told:
+        fact, data = placed.fact, _data(read_event(self._reader.entry(placed.index))[1])
+        return Told(placed.id, fact.at, fact.actor, fact.resource, data if isinstance(data, dict) else {}, placed.index)
 
     def _see(self, declared: Declared) -> Seen:
         now, estate = self._clock.now(), declared.estate

@@ -27,6 +27,7 @@ from atp.ops.estate.evidence.proofs import (
     Fact,
     fold,
 )
+from atp.ops.estate.evidence.signoff import DRILL_REVIEWED, Reviewed
 
 Ask = Callable[[Question], Page]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,6 +39,7 @@ _KEPT = {
         *("verdict", "scenario", "rpo_seconds", "rto_seconds", "failed"),
         *("host", "key_beside", "number", "sent_as"),
     ),
+    DRILL_REVIEWED: ("number", "statement_sha256", "sent_as"),
 }
 """What is kept of the data of each action; the rest is read from the log when somebody looks at a drill."""
 _DECIDES = {
@@ -69,6 +71,7 @@ class _Told:
 
     facts: dict[tuple[object, ...], Fact] = field(default_factory=dict)
     drills: dict[str, Placed] = field(default_factory=dict)
+    reviews: dict[str, Placed] = field(default_factory=dict)
     are_all_drills: bool = True
 
     def add(self, placed: Placed) -> None:
@@ -76,6 +79,9 @@ class _Told:
         fact = placed.fact
         if fact.action == DRILL_DONE:
             self._add_drill(placed)
+            return
+        if fact.action == DRILL_REVIEWED:
+            _keep_newest(self.reviews, placed)
             return
         key = _key(fact)
         known = self.facts.get(key)
@@ -85,17 +91,23 @@ class _Told:
             self.facts[key] = fact
 
     def _add_drill(self, placed: Placed) -> None:
-        """An event that stands twice, as it was sent and once more from a spool, counts once."""
-        self.drills.setdefault(placed.id, placed)
-        while len(self.drills) > EVIDENCE_DRILLS_MAX:
-            oldest = min(self.drills.values(), key=lambda one: one.index)
-            del self.drills[oldest.id]
+        if _keep_newest(self.drills, placed):
             self.are_all_drills = False
 
     def all(self) -> Iterator[Fact]:
-        """Every fact."""
+        """Every fact that says how the dataset stands: a review does not."""
         yield from self.facts.values()
         yield from (placed.fact for placed in self.drills.values())
+
+
+def _keep_newest(kept: dict[str, Placed], placed: Placed) -> bool:
+    """Keep one more, and of all the newest; whether one was let go. An event that stands twice, as it was sent and once
+    more from a spool, counts once."""
+    kept.setdefault(placed.id, placed)
+    if len(kept) <= EVIDENCE_DRILLS_MAX:
+        return False
+    del kept[min(kept.values(), key=lambda one: one.index).id]
+    return True
 
 
 class Ledger:
@@ -139,6 +151,11 @@ class Ledger:
         """The newest drills of a dataset, `EVIDENCE_DRILLS_MAX` at most, newest first."""
         told = self._told.get(dataset) or _Told()
         return sorted(told.drills.values(), key=lambda one: one.index, reverse=True)
+
+    def reviews(self, dataset: str) -> list[Placed]:
+        """The newest reviews of a dataset's drills, `EVIDENCE_DRILLS_MAX` at most, newest first."""
+        told = self._told.get(dataset) or _Told()
+        return sorted(told.reviews.values(), key=lambda one: one.index, reverse=True)
 
     def missing(self, dataset: str) -> list[int]:
         """The numbers of drills that were begun and never told, or taken away, as far back as drills are kept."""
@@ -191,6 +208,8 @@ def _placed(index: int, read: Entry, event: Event) -> Placed | None:
         return None
     try:
         told = msgspec.json.decode(data)
+        if event.action == DRILL_REVIEWED:
+            msgspec.convert(told, Reviewed)
     except (msgspec.MsgspecError, RecursionError):
         return None
     if not isinstance(told, dict):

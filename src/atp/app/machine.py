@@ -11,6 +11,7 @@ from atp.adapters.machine import FileMachine
 from atp.adapters.system_clock import SystemClock
 from atp.client import Client
 from atp.ops.drills.act.keeping import Keep
+from atp.ops.drills.evidence.figures import OsUser
 from atp.ops.record.sink import PUBLISH_SECONDS, ServerThenSpool
 from atp.ops.record.waiting import Spool
 from atp.ports.clock import Clock
@@ -95,3 +96,8 @@ def os_user() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return f"uid-{os.geteuid()}"
+
+
+def os_account() -> OsUser:
+    """The same with its number, as the record of a drill has it."""
+    return OsUser(os.geteuid(), os_user())

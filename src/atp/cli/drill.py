@@ -10,15 +10,15 @@ from pathlib import Path
 
 import click
 
-from atp.app.machine import drill_keep, machine_clock
-from atp.cli.drilled import HEADS, addresses, begun_at, history, reviewed, row, text
+from atp.app.machine import drill_keep, machine_clock, os_account
+from atp.cli.drilled import HEADS, addresses, begun_at, history, reviewed, row, tell_estate, text
 from atp.cli.estate import file_option, read_estate_bytes
 from atp.cli.files import write_file
 from atp.cli.output import Output, safe, table
 from atp.cli.recorded import recorded
 from atp.cli.server import json_option, key_file_option, url_option
 from atp.cli.signing import signer
-from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities
+from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities, tell
 from atp.errors import AtpError, InvalidError, MissingError
 from atp.limits import REASON_CHARS_MAX
 from atp.ops.declaration.durations import format_duration
@@ -29,26 +29,26 @@ from atp.ops.drills.declare import Declared, check_hours, declared_drill, next_s
 from atp.ops.drills.evidence.event import envelope_of
 from atp.ops.drills.evidence.history import Drill, Due, History, due
 from atp.ops.drills.evidence.report import as_html, as_markdown
-from atp.ops.drills.evidence.reviews import DRILL_REVIEWED, Reviewed, review_event, reviews_of
+from atp.ops.drills.evidence.reviews import reviews_of
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.declare.values import Scenario
+from atp.ops.estate.evidence.signoff import DRILL_REVIEWED, Reviewed
 from atp.ops.secrecy import check_no_secrets
 from atp.verify.remember import default_memory
 
 _PATH = click.Path(path_type=Path)
 _SCENARIOS = ("deletion", "corruption", "ransomware", "host-loss", "key-loss", "region-loss")
 _FAILED = 1
-_EVENT_BYTES = 8
 
 Verb = Callable[..., int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Drilling:
-    """The desk, and the digest of the estate file that lies on it."""
+    """The desk, and the bytes of the estate file that lies on it."""
 
     desk: Desk
-    estate_sha256: str
+    file: bytes
 
     def declared(self, dataset: str) -> Declared:
         """What is declared of one dataset's drills."""
@@ -72,7 +72,7 @@ def at_drill(verb: Verb) -> Verb:
     def call(file: Path, url: str, key_file: Path | None, is_json: bool, **given: object) -> int | None:
         data = read_estate_bytes(file)
         desk = Desk(parse_estate(data, file=str(file)), url, key_file, Output(is_json))
-        return verb(Drilling(desk, sha256(data).hexdigest()), **given)
+        return verb(Drilling(desk, data), **given)
 
     return call
 
@@ -125,7 +125,7 @@ def run(
         asked = drilling.Asked(
             scenario=scenario or next_scenario(declared.scenarios, known.passed(dataset)),
             identities=identities,
-            estate_sha256=at.estate_sha256,
+            estate_sha256=sha256(at.file).hexdigest(),
             known=known.newest_number(dataset),
             only=repository,
             forced=reason.strip(),
@@ -135,6 +135,7 @@ def run(
         )
         if is_dry:
             return answer_plan(desk.output, drilling.planned(declared, asked))
+        tell_estate(desk, doing, at.file)
         hands = drilling.Hands(
             by=doing.by,
             sink=doing.sink,
@@ -145,6 +146,7 @@ def run(
             read=desk.address,
             sign=signer(desk),
             memory=default_memory(),
+            os_user=os_account(),
             recall=lambda repository, listed, dataset: recorded(desk, repository, listed, dataset=dataset),
         )
         done = drilling.drill(declared, asked, hands)
@@ -165,7 +167,9 @@ def list_(at: Drilling, dataset: str | None) -> None:
     found = history(at.desk)
     drills = [drill for drill in found.drills if dataset in (None, drill.dataset)]
     missing = {name: numbers for name, numbers in found.missing.items() if dataset in (None, name)}
-    lines = [table(HEADS, [row(drill) for drill in drills]) if drills else "no drill is told of"]
+    reviews = reviews_of(drills, reviewed(at.desk)) if drills else {}
+    rows = [row(drill, reviews.get(drill.id, ())) for drill in drills]
+    lines = [table(HEADS, rows) if drills else "no drill is told of"]
     lines += [_gap(name, numbers) for name, numbers in missing.items()]
     twice = {name: numbers for name, numbers in found.twice.items() if dataset in (None, name)}
     missed = {name: slots for name in _names_of(drills) if (slots := found.missed(name))}
@@ -173,7 +177,8 @@ def list_(at: Drilling, dataset: str | None) -> None:
     broken = {name: numbers for name, numbers in found.broken.items() if dataset in (None, name)}
     lines += [f"broken: {_names(name, n)}: not the next after the statement before" for name, n in broken.items()]
     lines += [f"told twice: {_names(name, numbers)}: by two machines, or made up" for name, numbers in twice.items()]
-    document = {"drills": [_document(drill) for drill in drills], "missing": missing, "twice": twice}
+    listed = [{**_document(drill), "reviews": reviews.get(drill.id, ())} for drill in drills]
+    document: dict[str, object] = {"drills": listed, "missing": missing, "twice": twice}
     document |= {"missed_slots": missed, "broken": broken}
     at.desk.output.answer(document, "\n".join(lines))
 
@@ -236,10 +241,7 @@ def review(at: Drilling, drill_id: str, note: str, follow_up: str | None) -> Non
     check_no_secrets({"note": note, "follow_up": follow_up or ""})
     said = Reviewed(number=drill.done.number, statement_sha256=digest, note=note, follow_up=follow_up or None)
     with at.desk.acting() as doing:
-        event_id = f"{DRILL_REVIEWED}.{doing.clock.random_bytes(_EVENT_BYTES).hex()}"
-        micros = int(doing.clock.now().timestamp() * 1_000_000)
-        event = review_event(said, dataset=drill.dataset, by=doing.by, micros=micros, event_id=event_id)
-        doing.sink.write(event, expect={}, is_outcome=False)
+        tell(doing, DRILL_REVIEWED, said, dataset=drill.dataset, outcome="success", is_outcome=False)
         own = ", who ran it" if doing.by.id == drill.by else ""
         at.desk.output.answer({"drill": drill_id, "review": said}, f"{drill_id} reviewed by {doing.by.id}{own}")
 

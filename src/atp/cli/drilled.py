@@ -1,6 +1,6 @@
 """What is known of drills, asked of a server and of what waits on this machine; and how a drill is printed."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -9,24 +9,28 @@ from urllib.parse import urlsplit
 import msgspec
 
 from atp import limits
+from atp.cli.acting import Acting
 from atp.cli.evidence import fact, waiting_events, waiting_facts
-from atp.cli.output import Output, fields, safe, table
+from atp.cli.output import fields, safe, table
 from atp.cli.query import ask
 from atp.cli.server import find_key
 from atp.cli.vault import Desk
 from atp.client import Client
-from atp.errors import UnavailableError
+from atp.errors import ConflictError, UnavailableError
 from atp.log.event import Event, parse_instant
 from atp.ops.declaration.durations import format_second
+from atp.ops.declaration.secrecy import secret_in
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import Drill, History, Told, fold
-from atp.ops.drills.evidence.measure import reach_told, recorded_told
-from atp.ops.drills.evidence.reviews import DRILL_REVIEWED
+from atp.ops.drills.evidence.measure import account_told, reach_told, recorded_told
 from atp.ops.estate.declare.values import Estate
+from atp.ops.estate.evidence.declared import ESTATE_DECLARED, estate_events
 from atp.ops.estate.evidence.proofs import BACKUP_DONE, DRILL_DONE
+from atp.ops.estate.evidence.signoff import DRILL_REVIEWED, Review
+from atp.ops.secrecy import LEFT_OUT, without_secrets
 from atp.tenants.names import OPERATIONS
 
-HEADS = ("drill", "lost at", "scenario", "verdict", "rto", "rpo", "by", "why")
+HEADS = ("drill", "lost at", "scenario", "verdict", "rto", "rpo", "by", "reviewed", "why")
 _MICROS = 1_000_000
 _PORTS = {"http": 80, "https": 443}
 
@@ -34,7 +38,7 @@ _PORTS = {"http": 80, "https": 443}
 def history(desk: Desk) -> History:
     """Every drill that the server tells and that waits on this machine; what could not be asked is said."""
     asked, is_all = _asked(desk, DRILL_DONE)
-    found = fold([*asked, *_waiting(desk.url, desk.output, DRILL_DONE)], is_all=is_all)
+    found = fold([*asked, *_waiting(desk, DRILL_DONE)], is_all=is_all)
     if found.unreadable:
         desk.output.note(f"warning: {found.unreadable} events of drills cannot be read: they prove nothing")
     return found
@@ -42,7 +46,23 @@ def history(desk: Desk) -> History:
 
 def reviewed(desk: Desk) -> list[Told]:
     """Every review that the server tells and that waits on this machine."""
-    return [*_asked(desk, DRILL_REVIEWED)[0], *_waiting(desk.url, desk.output, DRILL_REVIEWED)]
+    return [*_asked(desk, DRILL_REVIEWED)[0], *_waiting(desk, DRILL_REVIEWED)]
+
+
+def tell_estate(desk: Desk, doing: Acting, file: bytes) -> None:
+    """Write the text of the estate file down, before anything refers to its digest; a log takes each text once.
+
+    A text that looks like it holds a secret stays here, which is said. Costs a reading of the spool and a request.
+    """
+    text = file.decode()
+    if secret_in(text) or without_secrets(text) == LEFT_OUT:
+        desk.output.note("warning: the estate file is not written down: a comment in it looks like a secret")
+        return
+    waiting = {_id(event.id, msgspec.json.decode(event.data or b"{}")) for event in _waiting_of(desk, ESTATE_DECLARED)}
+    for event in estate_events(file, by=doing.by, at=doing.clock.now()):
+        if event.id not in waiting:
+            with suppress(ConflictError):  # somebody told it before
+                doing.sink.write(event, expect={}, is_outcome=False)
 
 
 def addresses(estate: Estate) -> tuple[str, ...]:
@@ -96,10 +116,12 @@ def _of_server(raw: msgspec.Raw) -> Told:
     return Told(_id(event["id"], data), known.at, known.actor, known.resource, data, event["index"])
 
 
-def _waiting(url: str, output: Output, action: str) -> Iterator[Told]:
-    for event in waiting_events(url, output):
-        if event.action == action and event.resource is not None:
-            yield _of_spool(event, event.resource.id)
+def _waiting(desk: Desk, action: str) -> list[Told]:
+    return [_of_spool(event, event.resource.id) for event in _waiting_of(desk, action) if event.resource is not None]
+
+
+def _waiting_of(desk: Desk, action: str) -> list[Event]:
+    return [event for event in waiting_events(desk.url, desk.output) if event.action == action]
 
 
 def _of_spool(event: Event, dataset: str) -> Told:
@@ -113,7 +135,7 @@ def _id(event_id: str | None, data: dict[str, Any]) -> str:
     return str(data.get("sent_as") or event_id)
 
 
-def row(drill: Drill) -> tuple[str, ...]:
+def row(drill: Drill, reviews: Sequence[Review]) -> tuple[str, ...]:
     """One drill in a list."""
     done = drill.done
     return (
@@ -124,6 +146,7 @@ def row(drill: Drill) -> tuple[str, ...]:
         seconds(done.rto_seconds),
         seconds(done.rpo_seconds),
         drill.by,
+        reviews[-1].who if reviews else "no",
         "" if done.verdict == "pass" else why(done),
     )
 
@@ -147,6 +170,8 @@ def text(dataset: str, done: Done) -> str:
             ("drill", f"{dataset}/{done.number}"),
             ("verdict", done.verdict + (f" ({done.cause})" if done.cause else "")),
             ("scenario", done.scenario),
+            ("class", done.classification),
+            ("owner", done.owner),
             ("backup", f"{done.backup} in {done.repository}" if done.backup else ""),
             ("lost at", format_second(done.lost_at)),
             ("legs", ", ".join(f"{leg.name} {leg.seconds:.2f} s" for leg in done.legs)),
@@ -157,6 +182,8 @@ def text(dataset: str, done: Done) -> str:
             ("missed", ", ".join(map(format_second, done.missed_slots))),
             ("forced", done.forced),
             ("swept", ", ".join(done.swept)),
+            ("ran as", account_told(done)),
+            ("estate file", f"sha256 {done.estate_sha256}"),
             ("act", done.act),
             ("statement", f"sha256 {signed.sha256}" if signed else ""),
             ("follows", f"sha256 {done.previous_sha256}" if done.previous_sha256 else ""),
@@ -165,8 +192,11 @@ def text(dataset: str, done: Done) -> str:
     )
     objectives = [(one.name, one.verdict, one.told) for one in done.objectives]
     answers = [("yes" if one.passed else "NO", safe(one.name), one.told) for one in done.answers]
+    attempts = [(one.tried, "refused" if one.refused else "DONE", one.answer) for one in done.attempts]
     parts = [head, table(("objective", "verdict", "why"), objectives)]
-    return "\n\n".join([*parts, table(("ok", "question", "answer"), answers)] if answers else parts)
+    parts += [table(("ok", "question", "answer"), answers)] if answers else []
+    parts += [table(("tried on the lock", "came of it", "the store answered"), attempts)] if attempts else []
+    return "\n\n".join(parts)
 
 
 def _lock(done: Done) -> str:

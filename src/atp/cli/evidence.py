@@ -38,7 +38,7 @@ def read_evidence(
     """The evidence of some datasets up to `now`, from the tenant `operations` of a server.
 
     What waits on this machine for that server counts too; that alone, with the reason, without a key or when nobody
-    answers; other refusals are raised. Four questions a dataset; of each kind the newest `limits.PAGE_EVENTS_MAX`
+    answers; other refusals are raised. Five questions a dataset; of each kind the newest `limits.PAGE_EVENTS_MAX`
     events count. Offline nothing is known.
     """
     if is_offline:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import click
+import msgspec
 
 from atp.app.vaults import open_repository, read_secret
 from atp.cli.acting import Acting, acting
@@ -19,16 +20,18 @@ from atp.cli.progress import Progress
 from atp.cli.server import find_key, json_option, key_file_option, url_option
 from atp.client import Client
 from atp.errors import ForbiddenError, InvalidError, MissingError
+from atp.log.event import Outcome
 from atp.ops.backups.act.erasing import observe_listing
 from atp.ops.backups.act.listing import list_backups
 from atp.ops.backups.act.step import Step
 from atp.ops.backups.declare import Declared, declared_backup
-from atp.ops.backups.evidence import backup_listed, event_of
+from atp.ops.backups.evidence import backup_listed
 from atp.ops.backups.format.seal import Identity, parse_identities
 from atp.ops.declaration.durations import parse_instant
 from atp.ops.declaration.kinds import Reference
 from atp.ops.estate.declare.values import Estate, Source
 from atp.ops.estate.evidence.proofs import BACKUP_LISTED
+from atp.ops.record.fact import dataset_resource, fact_event
 from atp.ports.repository import PROMISES, Repository
 
 IDENTITY_BYTES_MAX = 64 * 1024
@@ -114,11 +117,20 @@ def counting(what: str, *, total: int = 0) -> Iterator[Callable[[int], None]]:
         yield moved
 
 
-def tell(doing: Acting, action: str, data: dict[str, object], *, dataset: str) -> None:
-    """Write a fact about a dataset into the operators' trail."""
-    event_id = f"{action}.{doing.clock.random_bytes(_EVENT_BYTES).hex()}"
-    event = event_of(action, data, dataset=dataset, by=doing.by, at=doing.clock.now(), event_id=event_id)
-    doing.sink.write(event, expect={}, is_outcome=True)
+def tell(
+    doing: Acting,
+    action: str,
+    data: msgspec.Struct | dict[str, object],
+    *,
+    dataset: str,
+    outcome: Outcome | None = None,
+    is_outcome: bool = True,
+) -> None:
+    """Write a fact about a dataset into the operators' trail. `outcome`: see `fact_event`, `is_outcome`: see `Sink`."""
+    event_id, at = f"{action}.{doing.clock.random_bytes(_EVENT_BYTES).hex()}", doing.clock.now()
+    of = dataset_resource(dataset)
+    event = fact_event(action, data, of=of, by=doing.by, at=at, event_id=event_id, outcome=outcome)
+    doing.sink.write(event, expect={}, is_outcome=is_outcome)
 
 
 def tell_listing(doing: Acting, declared: Declared, opened: Repository, *, repository: str) -> None:

@@ -104,7 +104,7 @@ def _read(desk: Desk, opened: Repository, copy: Copy, listed: Sequence[Listed], 
 def _challenged(opened: Repository, one: Verified, manifest: Manifest | None) -> bool:
     """Whether the lock could be broken, or was; where nothing is promised that is no fault, and said."""
     names = [manifest.prefix + part.name for part in manifest.parts()] if manifest and not one.faults else []
-    broken = opened.challenge(names)
+    broken = [one.broken for one in opened.challenge(names) if one.broken]
     if opened.lock == "none":
         one.warnings.append(PROMISES["none"])
     else:

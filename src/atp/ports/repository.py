@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
 from atp.errors import ForbiddenError
+from atp.limits import LOCK_ANSWER_CHARS_MAX
 
 Lock = Literal["compliance", "local", "none"]
 PROMISES: Mapping[Lock, str] = {
@@ -35,6 +36,16 @@ class Kept:
     name: str
     size_bytes: int
     hidden_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What was tried on the lock of a repository and what the store answered, in its words; `broken` is a sentence
+    about what came of it, empty when it was refused."""
+
+    tried: str
+    answer: str
+    broken: str = ""
 
 
 class Repository(Protocol):
@@ -79,14 +90,19 @@ class Repository(Protocol):
     def forget(self, name: str) -> None:
         """Give up what is unfinished under a name."""
 
-    def challenge(self, kept: Sequence[str] = ()) -> list[str]:
+    def challenge(self, kept: Sequence[str] = ()) -> list[Attempt]:
         """Store a small object that is kept for a moment, try to remove, change and release it with all that this
-        process may do, and say what succeeded; and which of the `kept` objects somebody has released before their day,
-        where that shows. Empty: the lock held. Costs a few requests.
+        process may do, and say what the store answered to each attempt; and which of the `kept` objects somebody has
+        released before their day, where that shows. None of them `broken`: the lock held. Costs a few requests.
         """
 
     def close(self) -> None:
         """It is not used afterwards."""
+
+
+def attempted(tried: str, answer: str, *, broken: str = "") -> Attempt:
+    """An attempt with the answer on one line, no longer than `limits.LOCK_ANSWER_CHARS_MAX`: a stranger wrote it."""
+    return Attempt(tried, " ".join(answer.split())[:LOCK_ANSWER_CHARS_MAX], broken)
 
 
 def whole_second(instant: datetime) -> datetime:

@@ -75,6 +75,7 @@ def show_dataset(site: Site, visit: Visit) -> Response:
         standing=standing,
         dataset=standing.subject.dataset,
         drills=drills,
+        reviews=recovery.reviews(drills),
         more=len(placed) - len(drills),
         missing=recovery.missing(name),
         # The chart is made of numbers and escaped texts.

@@ -9,10 +9,11 @@ import pytest
 from atp.errors import AtpError, InvalidError, MissingError
 from atp.ops.backups.act.isolation import isolation_warnings
 from atp.ops.backups.declare import declared_backup
-from atp.ops.backups.evidence import Made, Verified, backup_done, backup_verified, event_of
+from atp.ops.backups.evidence import Made, Verified, backup_done, backup_verified
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.evidence.proofs import BACKUP_DONE, BACKUP_VERIFIED, Fact, fold
 from atp.ops.record.act import Person
+from atp.ops.record.fact import dataset_resource, fact_event
 from tests.ops.backups.world import World
 
 EXAMPLE = files("atp.ops.backups").joinpath("example.yaml").read_bytes()
@@ -43,9 +44,8 @@ def test_what_cannot_be_done_is_said_with_a_next_move(
 
 
 def told(world: World, action: str, data: dict[str, object]) -> Fact:
-    event = event_of(
-        action, data, dataset="letters", by=Person("alice", is_bound=True), at=world.clock.now(), event_id="e-1"
-    )
+    of, alice = dataset_resource("letters"), Person("alice", is_bound=True)
+    event = fact_event(action, data, of=of, by=alice, at=world.clock.now(), event_id="e-1")
     assert event.resource is not None and isinstance(event.data, msgspec.Raw)
     return Fact(world.clock.now(), event.action, event.resource.id, msgspec.json.decode(event.data))
 

@@ -23,7 +23,7 @@ from atp.ops.backups.evidence import Recorded
 from atp.ops.backups.format.checking import check_tree
 from atp.ops.backups.format.manifest import MANIFEST
 from atp.ops.backups.format.tree import Packed, pack
-from atp.ports.repository import Kept, Lock, Repository, Sink
+from atp.ports.repository import Attempt, Kept, Lock, Repository, Sink
 from tests.contracts.machine import small_disk
 from tests.ops.acting import ListSink
 from tests.ops.backups.test_database import filled
@@ -72,7 +72,7 @@ class Failing:
     def locks_unasked(self) -> str:
         return self.inner.locks_unasked()
 
-    def challenge(self, kept: Sequence[str] = ()) -> list[str]:
+    def challenge(self, kept: Sequence[str] = ()) -> list[Attempt]:
         return self.inner.challenge(kept)
 
     def close(self) -> None:

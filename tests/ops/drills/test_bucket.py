@@ -73,3 +73,7 @@ def test_a_server_that_stops_answering_is_a_repository_that_is_gone(
 def test_a_server_that_answers_to_the_end_is_green(stored: World) -> None:
     done = stored.drill("ransomware")
     assert (verdicts(done)["content"], verdicts(done)["lock"]) == ("pass", "pass"), done
+    assert [one.tried for one in done.attempts if one.refused and one.answer.startswith("4")] == [
+        *("move its day forward", "release it to governance", "remove the version", "remove the version by force"),
+        "suspend versioning",
+    ]

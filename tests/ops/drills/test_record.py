@@ -1,5 +1,7 @@
 """What the record of a drill holds beyond its verdict: its predecessor, missed slots, the lock, the raw copy."""
 
+import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,8 +12,11 @@ from atp.merkle.dsse import open_envelope
 from atp.merkle.keys import parse_vkey
 from atp.ops.drills.act.rawcopy import raw_copy
 from atp.ops.drills.evidence.history import fold
-from atp.ops.drills.evidence.report import as_markdown
+from atp.ops.drills.evidence.measure import lock_tried
+from atp.ops.drills.evidence.report import as_html, as_markdown
 from atp.ops.record.statement import PAYLOAD_TYPE
+from atp.ops.secrecy import LEFT_OUT
+from atp.ports.repository import attempted
 from tests.contracts.vaults import release
 from tests.ops.drills.world import CLOCK, World, data_of, told, verdicts
 
@@ -75,6 +80,38 @@ def test_slots_that_nobody_drilled_are_in_the_next_record(ready: World) -> None:
     assert ready.drill().missed_slots == ()
 
 
+def test_the_record_names_the_dataset_its_class_its_owner_and_the_user_of_the_system(world: World) -> None:
+    contacts = "contacts: {keeper: {channel: office}}\ndatasets:"
+    kind = "    kind: sqlite\n    owner: keeper\n    classification: restricted\n"
+    world.changes = [("datasets:", contacts), ("    kind: sqlite\n", kind)]
+    done = world.drill()
+    assert (done.dataset, done.classification, done.owner) == ("catalogue", "restricted", "keeper")
+    assert done.os_user is not None and done.os_user.uid == os.geteuid()
+    envelope = world.keep.kept(1)
+    assert envelope is not None and done.statement is not None
+    said = open_envelope(envelope, payload_type=PAYLOAD_TYPE, trusted=[parse_vkey(done.statement.vkey)]).payload
+    for word in ('"dataset":"catalogue"', '"classification":"restricted"', '"owner":"keeper"', '"os_user":{"uid":'):
+        assert word.encode() in said, "it is part of what is signed"
+    for page in (as_markdown("x", world.history().drills, {}), as_html("x", world.history().drills, {})):
+        assert "The data is restricted; keeper answers for it." in page
+        assert f"(uid {done.os_user.uid}) on here" in page and done.estate_sha256 in page
+
+
+def test_what_a_store_answers_is_told_without_its_secrets_in_the_report_too(world: World) -> None:
+    attempts = [
+        attempted("remove it", "403 no: https://me:secret@store/ "),
+        attempted("move it", "200", broken="moved"),
+    ]
+    tried = lock_tried("vault", attempts, promised="compliance", found="compliance")
+    assert (tried.verdict, tried.succeeded) == ("broken", ("moved",))
+    assert [(one.refused, one.answer) for one in tried.attempts] == [(True, LEFT_OUT), (False, "200")]
+    world.drill()
+    [drill] = world.history().drills
+    told_so = replace(drill, done=msgspec.structs.replace(drill.done, lock=tried))
+    assert "| move it | DONE | 200 |" in as_markdown("x", [told_so], {})
+    assert "<td>move it</td><td>DONE</td><td>200</td>" in as_html("x", [told_so], {})
+
+
 def test_where_no_lock_is_declared_none_is_tried(ready: World) -> None:
     done = ready.drill()
     assert done.lock is not None and done.lock.verdict == "not promised"
@@ -93,6 +130,8 @@ def test_a_lock_that_is_declared_is_tried_before_the_loss(world: World) -> None:
     held = world.open("vault").lock == "local"
     assert done.lock.verdict == ("held" if held else "broken") and bool(done.lock.succeeded) != held
     assert verdicts(done)["lock"] == ("pass" if held else "fail")
+    assert {one.tried for one in done.attempts} >= {"change an object", "remove an object"}
+    assert all(one.refused == held and (one.answer == "done") != held for one in done.attempts[:2]), done.attempts
     phases = [(data_of(event).get("step"), data_of(event)["phase"]) for event in world.sink.events[:3]]
     assert phases[1:] == [("challenge", "intended"), ("challenge", "done")]
 

@@ -12,6 +12,7 @@ import msgspec
 
 from atp.adapters.memory_machine import MemoryMachine
 from atp.adapters.system_clock import SystemClock
+from atp.app.machine import os_account
 from atp.app.vaults import open_repository
 from atp.log.event import Event
 from atp.ops.backups.act import making, restoring
@@ -194,6 +195,7 @@ class World:
             opened=self.open,
             sign=spool_on(self.machine, self.root).sign,
             fence=fence,
+            os_user=os_account(),
         )
         return drilling.drill(self.declared, asked, hands)
 

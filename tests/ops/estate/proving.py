@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from atp.ops.estate.evidence.proofs import BACKUP_DONE, BACKUP_LISTED, BACKUP_VERIFIED, DRILL_DONE, Evidence, Fact, fold
+from atp.ops.estate.evidence.signoff import DRILL_REVIEWED
 from tests.ops.estate.estates import NOW
 
 HOUR = timedelta(hours=1)
@@ -31,6 +32,10 @@ def listed(ago: timedelta = HOUR / 4, **data: Any) -> Fact:
 def drilled(ago: timedelta = 240 * HOUR, **data: Any) -> Fact:
     given = {"verdict": "pass", "scenario": "deletion", "rpo_seconds": 60, "rto_seconds": 600.5}
     return fact(DRILL_DONE, ago=ago, **(given | {"host": "safe-1", "key_beside": False} | data))
+
+
+def reviewed(ago: timedelta = HOUR / 3, **data: Any) -> Fact:
+    return fact(DRILL_REVIEWED, ago=ago, **data)
 
 
 ROTATION = [drilled(480 * HOUR, scenario="corruption"), drilled()]

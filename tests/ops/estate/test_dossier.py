@@ -8,7 +8,7 @@ from atp.ops.estate.evidence.dossier import Dossier, dossier
 from atp.ops.estate.evidence.proofs import Evidence, fold
 from atp.ops.estate.evidence.review import review
 from tests.ops.estate.estates import EXAMPLE, NOW, read
-from tests.ops.estate.proving import HOUR, ROTATION, backup, drilled, listed, verified
+from tests.ops.estate.proving import HOUR, ROTATION, backup, drilled, listed, reviewed, verified
 
 SHIPPED = parse_estate(EXAMPLE, file="example.yaml")
 HOSTILE = '<script>alert("x")</script> | `*_#[a](b)\x1b[31m\u202e'
@@ -29,7 +29,11 @@ def test_everything_that_is_declared_stands_in_it() -> None:
 
 
 def test_the_last_proofs_and_all_drills_stand_in_it() -> None:
-    evidence = fold([backup(), verified(), *ROTATION, drilled(HOUR, verdict="fail", failed=["rows"])], now=NOW)
+    named = {"number": 7, "lock": {"verdict": "held"}, "statement": {"sha256": "a" * 64}}
+    newest = drilled(HOUR, verdict="fail", failed=["rows"], **named)
+    review = reviewed(number=7, statement_sha256="a" * 64, note="a disk was slow", follow_up="another one")
+    other = reviewed(number=7, statement_sha256="b" * 64, note="of a drill that was made anew")
+    evidence = fold([backup(), verified(), *ROTATION, newest, review, other], now=NOW)
     sections = {section.title: section for section in made(read(), evidence).sections}
     proofs = sections["Last proofs"].table
     assert proofs is not None
@@ -42,12 +46,15 @@ def test_the_last_proofs_and_all_drills_stand_in_it() -> None:
             "vault: yes",
             "safe-1, apart from the data",
             "2026-11-16 10:00 (10d ago)",
+            "data/7: fail",
         ),
     )
     drills = sections["Register of drills"].table
     assert drills is not None
     assert [row[2:4] for row in drills.rows] == [("deletion", "fail"), ("deletion", "pass"), ("corruption", "pass")]
-    assert drills.rows[0][-1] == "rows"
+    told = "2026-11-26 operator, who ran it: a disk was slow; to do: another one"
+    assert drills.rows[0][6:] == ("held", "operator", "rows", told, "a" * 64)
+    assert (drills.rows[0][1], drills.rows[1][1], drills.rows[1][-2:]) == ("data/7", "data", ("no", "–"))
 
 
 def test_of_erasable_keys_it_says_that_copies_go_and_that_a_missing_lock_is_right() -> None:
@@ -61,13 +68,16 @@ def test_of_erasable_keys_it_says_that_copies_go_and_that_a_missing_lock_is_righ
 
 
 def test_what_others_wrote_does_nothing() -> None:
-    evidence = fold([backup(), drilled(by=HOSTILE, host=HOSTILE, failed=[HOSTILE], verdict="fail")], now=NOW)
+    named = {"number": 1, "lock": {"verdict": HOSTILE}, "statement": {"sha256": HOSTILE}}
+    drill = drilled(by=HOSTILE, host=HOSTILE, failed=[HOSTILE], verdict="fail", **named)
+    review = reviewed(number=1, statement_sha256=HOSTILE, note=HOSTILE, by=HOSTILE)
+    evidence = fold([backup(), drill, review], now=NOW)
     found = made(read(), evidence)
     page, text = as_html(found, tree=""), as_markdown(found, tree="")
     assert "<script" not in page and "\x1b" not in page + text and "\u202e" not in page + text
     assert "<script" not in text.replace("\\<script", "")
     cells = {line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("| 2026")}
-    assert cells == {9}, "a bar in a value ends no cell"
+    assert cells == {12}, "a bar in a value ends no cell"
 
 
 def test_the_page_loads_nothing_and_speaks_of_light_and_dark_and_paper() -> None:

@@ -14,10 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from atp.limits import SHIPPED_NAMES_MAX
-from atp.log.event import Actor, Event, Resource, format_instant
 from atp.ops.backups.format.manifest import Manifest
-from atp.ops.estate.evidence.proofs import BACKUP_DONE, BACKUP_LISTED, BACKUP_VERIFIED, Aware
-from atp.ops.record.act import Person
+from atp.ops.estate.evidence.proofs import Aware
 from atp.ops.secrecy import without_secrets
 
 BACKUP_SHIPPED = "backup.shipped"
@@ -220,18 +218,3 @@ def backup_listed(found: Listing, *, repository: str, gone_after: timedelta, now
         "copies": found.copies,
         **{name: at.isoformat() for name, at in instants.items() if at is not None},
     }
-
-
-def event_of(action: str, data: dict[str, Any], *, dataset: str, by: Person, at: datetime, event_id: str) -> Event:
-    """The event that is written down; one without a verdict tells of what is about to happen."""
-    assert action in (BACKUP_DONE, BACKUP_LISTED, BACKUP_VERIFIED, BACKUP_SHIPPED)
-    verdict = data.get("verdict")
-    return Event(
-        actor=Actor(by.id, type="person" if by.is_bound else "os-user"),
-        action=action,
-        id=event_id,
-        time=format_instant(int(at.timestamp() * 1_000_000)),
-        resource=Resource(dataset, type="dataset"),
-        outcome="unknown" if verdict is None else "success" if verdict == "pass" else "failure",
-        data=msgspec.Raw(msgspec.json.encode(data)),
-    )

@@ -45,6 +45,8 @@ class Declared:
     repositories: Mapping[str, Repository]
     recipients: tuple[str, ...]
     address: Source | None = None
+    classification: str = ""
+    owner: str = ""
 
     @property
     def path(self) -> Path:
@@ -76,6 +78,8 @@ def declared_drill(estate: Estate, dataset: str) -> Declared:
         repositories=_repositories(estate, backup),
         recipients=backup.recipients,
         address=backup.address,
+        classification=found.classification,
+        owner=found.owner or "",
     )
 
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import msgspec
 
 from atp.errors import ConflictError, InvalidError, MissingError
-from atp.log.event import Actor, Event, Resource, format_instant
+from atp.log.event import Event, Resource
 from atp.ops.record.act import RESERVED, Act, Found, Mark, Person, Settling, Step, Told, advance, check_may_intend, fold
+from atp.ops.record.fact import fact_event
 from atp.ops.record.sink import Sink
 from atp.ops.secrecy import check_no_secrets, without_secrets
 from atp.ports.clock import Clock
@@ -152,14 +153,13 @@ def _event(mark: Mark, data: Data | None, *, noun: str, verb: str, resource: str
     if not noun.isidentifier() or not verb.isidentifier() or noun == "atp":
         raise InvalidError(f"could not write {noun}.{verb} down: it is not a noun and a verb")
     check_no_secrets({**added, "resource": resource, "step": mark.step or ""})
-    body = msgspec.json.encode({**msgspec.to_builtins(mark), **added})
     state = mark.found if mark.phase == "settled" else mark.phase
-    return Event(
-        actor=Actor(by.id, type="person" if by.is_bound else "os-user"),
-        action=f"{noun}.{verb}",
-        id=f"{mark.act}.{clock.random_bytes(_EVENT_BYTES).hex()}",
-        time=format_instant(int(clock.now().timestamp() * 1_000_000)),
-        resource=Resource(resource, type=noun),
+    return fact_event(
+        f"{noun}.{verb}",
+        {**msgspec.to_builtins(mark), **added},
+        of=Resource(resource, type=noun),
+        by=by,
+        at=clock.now(),
+        event_id=f"{mark.act}.{clock.random_bytes(_EVENT_BYTES).hex()}",
         outcome=_OUTCOMES.get(state or "", "unknown"),
-        data=msgspec.Raw(body),
     )

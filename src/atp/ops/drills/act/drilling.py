@@ -26,7 +26,7 @@ from atp.ops.drills.act.scratch import Scratch, scratch, sweep
 from atp.ops.drills.act.telling import Around, figures
 from atp.ops.drills.declare import EVIDENCE, Declared, check_apart, plan
 from atp.ops.drills.evidence.event import event_of, statement_of
-from atp.ops.drills.evidence.figures import Done, Previous, Signed
+from atp.ops.drills.evidence.figures import Done, OsUser, Previous, Signed
 from atp.ops.drills.evidence.history import missed_slots
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.record.act import Person
@@ -51,7 +51,7 @@ class Hands:
     """What a drill acts with. `opened` opens a repository by name, `sign` signs with the key that is at hand, `read`
     gives the address that a reference means, `memory` is what this machine verified of logs, `recall` gives what the
     operators' trail remembers of a backup (`unasked`: there is none, and nothing is judged by it), `fence` what starts
-    a process behind one."""
+    a process behind one, `os_user` whom the kernel knows."""
 
     by: Person
     sink: Sink
@@ -64,6 +64,7 @@ class Hands:
     memory: Memory | None = None
     recall: Recall = unasked
     fence: Fencing = fence_words
+    os_user: OsUser | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ def _drilled(
         previous_sha256=_previous(asked, hands.keep, number),
         missed_slots=missed_slots(asked.since, declared.period, now=ran.lost_at),
         key_beside=_is_here(declared, production),
+        os_user=hands.os_user,
     )
     found = [figures(ran, declared, around)]
 
@@ -217,6 +219,6 @@ def _told(done: Done, dataset: str, hands: Hands) -> Done:
         signature=format_base64(read_signatures(sealed.envelope)[0]),
     )
     told = msgspec.structs.replace(done, statement=signed)
-    micros = int(hands.clock.now().timestamp() * 1_000_000)
-    hands.sink.write(event_of(told, dataset=dataset, by=hands.by, micros=micros), expect={}, is_outcome=True)
+    event = event_of(told, dataset=dataset, by=hands.by, at=hands.clock.now())
+    hands.sink.write(event, expect={}, is_outcome=True)
     return told

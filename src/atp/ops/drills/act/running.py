@@ -39,8 +39,8 @@ from atp.ops.drills.act.questions import Found, Question
 from atp.ops.drills.act.rawcopy import Copied, raw_copy
 from atp.ops.drills.act.scratch import Scratch
 from atp.ops.drills.declare import RECOVERY, Declared, withheld
-from atp.ops.drills.evidence.figures import LockTried, LockVerdict
-from atp.ops.drills.evidence.measure import NOT_ASKED, Beat, Recovered, Walls
+from atp.ops.drills.evidence.figures import LockTried
+from atp.ops.drills.evidence.measure import NOT_ASKED, Beat, Recovered, Walls, lock_tried
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.estate.evidence.proofs import Verdict
 from atp.ops.secrecy import without_secrets
@@ -166,13 +166,10 @@ class Run:
     def _lock_tried(self, name: str, promised: str) -> LockTried:
         try:
             with closing(self.opened(name)) as repository:
-                succeeded, found = tuple(repository.challenge()), repository.lock
+                return lock_tried(name, repository.challenge(), promised=promised, found=repository.lock)
         except AtpError as error:
             reason = without_secrets(str(error))[:DRILL_TOLD_CHARS_MAX]
             return LockTried(repository=name, verdict="not tried", promised=promised, reason=reason)
-        verdict: LockVerdict = "broken" if succeeded or found == "none" else "held"
-        succeeded = succeeded or (("it has no lock",) if found == "none" else ())
-        return LockTried(repository=name, verdict=verdict, promised=promised, found=found, succeeded=succeeded)
 
     def _left(self) -> list[str]:
         """The repositories that the scenario leaves, in order."""

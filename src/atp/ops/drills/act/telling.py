@@ -7,7 +7,7 @@ from atp.limits import DRILL_TOLD_CHARS_MAX
 from atp.ops.backups.evidence import UNASKED, held_of
 from atp.ops.drills.act.running import Ran, tools
 from atp.ops.drills.declare import Declared
-from atp.ops.drills.evidence.figures import Answer, Done, Leg, Objective, Source, verdict_of
+from atp.ops.drills.evidence.figures import Answer, Done, Leg, Objective, OsUser, Source, verdict_of
 from atp.ops.drills.evidence.measure import (
     acknowledged,
     judge_content,
@@ -37,6 +37,7 @@ class Around:
     previous_sha256: str | None = None
     missed_slots: tuple[datetime, ...] = ()
     key_beside: bool | None = None
+    os_user: OsUser | None = None
 
 
 def figures(ran: Ran, declared: Declared, around: Around) -> Done:
@@ -97,6 +98,10 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         missed_slots=around.missed_slots,
         lock=ran.lock,
         key_beside=around.key_beside,
+        dataset=declared.dataset,
+        classification=declared.classification,
+        owner=declared.owner,
+        os_user=around.os_user,
         recorded=held_of(ran.recorded) if ran.recorded else None,
         raw_copy_seconds=_rounded(ran.raw.seconds) if ran.raw else None,
         raw_copy_bytes=ran.raw.total_bytes if ran.raw else 0,

@@ -1,16 +1,18 @@
 """The event `drill.done` and the signed statement that it names by its digest."""
 
+from datetime import datetime
 from hashlib import sha256
 
 import msgspec
 
 from atp.errors import MissingError, TamperedError
-from atp.log.event import Actor, Event, Resource, format_instant
+from atp.log.event import Event
 from atp.merkle.encodings import parse_base64
 from atp.merkle.keys import parse_vkey
 from atp.ops.drills.evidence.figures import Done, predicate
 from atp.ops.estate.evidence.proofs import DRILL_DONE
 from atp.ops.record.act import Person
+from atp.ops.record.fact import dataset_resource, fact_event
 from atp.ops.record.statement import Statement, Subject, check_statement, pack_statement
 
 PREDICATE = "urn:atp:drill:1"
@@ -40,14 +42,7 @@ def envelope_of(done: Done, *, dataset: str) -> bytes:
     return envelope
 
 
-def event_of(done: Done, *, dataset: str, by: Person, micros: int) -> Event:
+def event_of(done: Done, *, dataset: str, by: Person, at: datetime) -> Event:
     """The event that is written down; its id says dataset and number, so that a number is never told twice."""
-    return Event(
-        actor=Actor(by.id, type="person" if by.is_bound else "os-user"),
-        action=DRILL_DONE,
-        id=f"{DRILL_DONE}.{dataset}.{done.number}.{done.act}",
-        time=format_instant(micros),
-        resource=Resource(dataset, type="dataset"),
-        outcome="success" if done.verdict == "pass" else "failure",
-        data=msgspec.Raw(msgspec.json.encode(done)),
-    )
+    event_id = f"{DRILL_DONE}.{dataset}.{done.number}.{done.act}"
+    return fact_event(DRILL_DONE, done, of=dataset_resource(dataset), by=by, at=at, event_id=event_id)

@@ -58,6 +58,21 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     after_sha256: str | None = None
 
 
+class LockAttempt(msgspec.Struct, frozen=True):
+    """What was tried on the lock, whether the store refused, and what it answered, in its words."""
+
+    tried: str
+    refused: bool
+    answer: str
+
+
+class OsUser(msgspec.Struct, frozen=True):
+    """The user of the operating system that a drill ran as, as the kernel says."""
+
+    uid: int
+    name: str
+
+
 class LockTried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What came of trying to break the lock of the repository before the restore. `succeeded` lists what should not
     have; `reason` says why nothing was tried. Nothing is `promised` where the estate file declares no lock."""
@@ -68,6 +83,7 @@ class LockTried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     found: str = ""
     succeeded: tuple[str, ...] = ()
     reason: str = ""
+    attempts: tuple[LockAttempt, ...] = ()
 
 
 class Previous(NamedTuple):
@@ -95,7 +111,9 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `previous_sha256` is of the envelope of the drill's predecessor, None for the first: whoever takes one away breaks
     the chain. `missed_slots` are instants since then at which a drill was due and none came. `ratio_to_raw_copy` is the
     time of the restore over that of a plain copy of as many bytes; `argv` are programs that were run. `key_beside`:
-    the private key was given on the machine of the living data.
+    the private key was given on the machine of the living data. `user` is the person who acts, `os_user` whom the
+    kernel knows. `owner` and `classification` are what the estate file says of the `dataset`; its text is in the trail
+    under `estate_sha256`. What has a default may be missing in older records, which stay valid.
     """
 
     verdict: Verdict
@@ -137,7 +155,16 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ratio_to_raw_copy: float | None = None
     argv: tuple[tuple[str, ...], ...] = ()
     key_beside: bool | None = None
+    dataset: str = ""
+    classification: str = ""
+    owner: str = ""
+    os_user: OsUser | None = None
     statement: Signed | None = None
+
+    @property
+    def attempts(self) -> tuple[LockAttempt, ...]:
+        """What was tried on the lock; older records have only what succeeded."""
+        return self.lock.attempts if self.lock else ()
 
 
 def verdict_of(objectives: tuple[Objective, ...]) -> Verdict:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from atp.ops.backups.evidence import Held
 from atp.ops.declaration.durations import about, format_duration, format_second
-from atp.ops.drills.evidence.figures import Acknowledged, Answer, LockTried, Objective, Source
+from atp.ops.drills.evidence.figures import Acknowledged, Answer, Done, LockAttempt, LockTried, Objective, Source
 from atp.ops.estate.evidence.proofs import Verdict
+from atp.ops.secrecy import without_secrets
+from atp.ports.repository import Attempt
 
 UNFENCED = "unfenced: own directory only"
 NOT_ASKED = "unfenced: nothing was restored that could be asked"
@@ -152,6 +154,22 @@ def judge_record(*, is_recorded: bool) -> Objective:
     return Objective(name="record", verdict="insufficient", told=told)
 
 
+def lock_tried(repository: str, attempts: Sequence[Attempt], *, promised: str, found: str) -> LockTried:
+    """What came of the attempts on a lock, each with its answer, cleaned of what looks like a secret."""
+    told = [LockAttempt(one.tried, not one.broken, without_secrets(one.answer)) for one in attempts]
+    succeeded = tuple(one.broken for one in attempts if one.broken)
+    if found == "none" and not succeeded:
+        succeeded = ("it has no lock",)
+    return LockTried(
+        repository=repository,
+        verdict="broken" if succeeded else "held",
+        promised=promised,
+        found=found,
+        succeeded=succeeded,
+        attempts=tuple(told),
+    )
+
+
 def judge_lock(tried: LockTried) -> Objective:
     """Whether the repository kept what it promised to keep."""
     if tried.verdict == "held":
@@ -195,6 +213,11 @@ def recorded_told(held: Held) -> str:
     if held.others:
         parts.append(f"{held.others:,} others were {'used' if held.others_used else 'left aside'}")
     return ", ".join(parts) + (f": {held.reason}" if held.reason and (held.others or not held.manifest) else "")
+
+
+def account_told(done: Done) -> str:
+    """Which user of the operating system ran it, and where, for people; empty in older records, which do not say."""
+    return f"{done.os_user.name} (uid {done.os_user.uid}) on {done.host}" if done.os_user else ""
 
 
 def _seconds(length: timedelta) -> float:

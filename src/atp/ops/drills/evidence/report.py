@@ -6,8 +6,8 @@ from html import escape
 from atp.ops.declaration.durations import format_second
 from atp.ops.drills.evidence.chart import chart
 from atp.ops.drills.evidence.history import Drill
-from atp.ops.drills.evidence.measure import recorded_told
-from atp.ops.drills.evidence.reviews import Review
+from atp.ops.drills.evidence.measure import account_told, recorded_told
+from atp.ops.estate.evidence.signoff import Review
 
 Missing = Mapping[str, Sequence[int]]
 Reviews = Mapping[str, Sequence[Review]]
@@ -55,9 +55,7 @@ def as_markdown(estate: str, drills: Sequence[Drill], missing: Missing, reviews:
                 f"### {_md(drill.name)}: {drill.done.verdict}",
                 *(_md(line) for line in _lines(drill, reviews)),
             ]
-            parts.append(_md_table(("objective", "verdict", "why"), _objectives(drill)))
-            if drill.done.answers:
-                parts.append(_md_table(("question", "ok", "answer"), _answers(drill)))
+            parts += [_md_table(heads, rows) for heads, rows in _tables(drill)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -82,9 +80,7 @@ def as_html(estate: str, drills: Sequence[Drill], missing: Missing, reviews: Rev
         for drill in of:
             parts.append(f"<h3>{escape(drill.name)}: {drill.done.verdict}</h3>")
             parts += [f"<p>{escape(line)}</p>" for line in _lines(drill, reviews)]
-            parts.append(_html_table(("objective", "verdict", "why"), _objectives(drill)))
-            if drill.done.answers:
-                parts.append(_html_table(("question", "ok", "answer"), _answers(drill)))
+            parts += [_html_table(heads, rows) for heads, rows in _tables(drill)]
     return "\n".join([*filter(None, parts), "</main>\n</body>\n</html>\n"])
 
 
@@ -107,6 +103,11 @@ def _row(drill: Drill) -> tuple[str, ...]:
 
 def _lines(drill: Drill, reviews: Reviews) -> Iterator[str]:
     done = drill.done
+    if done.classification:
+        yield f"The data is {done.classification}; {done.owner or 'nobody'} answers for it."
+    if account := account_told(done):
+        yield f"It ran as {account}."
+    yield f"Judged by the estate file with sha256 {done.estate_sha256}."
     yield f"Legs after the loss: {', '.join(f'{leg.name} {leg.seconds:.3f} s' for leg in done.legs) or 'none'}."
     if done.backup:
         yield f"Backup {done.backup} from {done.repository}, manifest sha256 {done.manifest_sha256}."
@@ -128,12 +129,16 @@ def _lines(drill: Drill, reviews: Reviews) -> Iterator[str]:
         yield f"Reviewed {review.sentence}"
 
 
-def _objectives(drill: Drill) -> Rows:
-    return [(one.name, one.verdict, one.told) for one in drill.done.objectives]
-
-
-def _answers(drill: Drill) -> Rows:
-    return [(one.name, "yes" if one.passed else "NO", one.told) for one in drill.done.answers]
+def _tables(drill: Drill) -> Iterator[tuple[Sequence[str], Rows]]:
+    """What was judged, asked, and tried on the lock; what there is none of is left out."""
+    done = drill.done
+    yield ("objective", "verdict", "why"), [(one.name, one.verdict, one.told) for one in done.objectives]
+    if done.answers:
+        answers: Rows = [(one.name, "yes" if one.passed else "NO", one.told) for one in done.answers]
+        yield ("question", "ok", "answer"), answers
+    if done.attempts:
+        tried: Rows = [(one.tried, "refused" if one.refused else "DONE", one.answer) for one in done.attempts]
+        yield ("tried on the lock", "came of it", "the store answered"), tried
 
 
 def _gaps(dataset: str, missing: Missing) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The estate as a document that can be handed over or bequeathed: what there is, what is proven, and what is not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,7 +8,8 @@ from atp.ops.declaration.durations import about, format_duration, format_instant
 from atp.ops.estate.declare.values import Acceptance, Dataset, Estate, HardFailure
 from atp.ops.estate.evidence.finding import COLOURS, Colour
 from atp.ops.estate.evidence.proofs import Drilled, Evidence, Proofs
-from atp.ops.estate.evidence.review import Review
+from atp.ops.estate.evidence.review import Review as SelfReview
+from atp.ops.estate.evidence.signoff import Review
 
 _DASH = "–"
 _REGISTER_MAX = 50
@@ -44,7 +45,7 @@ class Dossier:
     sections: tuple[Section, ...]
 
 
-def dossier(estate: Estate, review: Review, evidence: Evidence, now: datetime) -> Dossier:
+def dossier(estate: Estate, review: SelfReview, evidence: Evidence, now: datetime) -> Dossier:
     """All that whoever takes the estate over has to know. Pure; holds references to secrets, never secrets."""
     read = f"as of {format_second(evidence.read_at)}" if evidence.read_at else "unknown: the trail was not read"
     counts = ", ".join(f"{review.score.counts[colour]} {colour}" for colour in reversed(COLOURS))
@@ -65,7 +66,7 @@ def dossier(estate: Estate, review: Review, evidence: Evidence, now: datetime) -
     )
 
 
-def _sections(estate: Estate, review: Review, evidence: Evidence, now: datetime) -> Iterator[Section]:
+def _sections(estate: Estate, review: SelfReview, evidence: Evidence, now: datetime) -> Iterator[Section]:
     yield _datasets(estate, review)
     yield _last_proofs(estate, review, evidence, now)
     yield _drills(estate, evidence)
@@ -79,7 +80,7 @@ def _sections(estate: Estate, review: Review, evidence: Evidence, now: datetime)
     yield _decisions(estate)
 
 
-def _datasets(estate: Estate, review: Review) -> Section:
+def _datasets(estate: Estate, review: SelfReview) -> Section:
     names = sorted(estate.datasets, key=lambda name: COLOURS.index(review.datasets[name]))
     rows = tuple(_dataset(name, estate.datasets[name], review.datasets[name]) for name in names)
     words = ("What can be lost, how much of it may be lost (RPO), and how long its return may take (RTO).",)
@@ -110,15 +111,18 @@ def _source(dataset: Dataset) -> str:
     return source.place or (f"in the variable {source.env}" if source.env else f"in the file {source.file}")
 
 
-def _last_proofs(estate: Estate, review: Review, evidence: Evidence, now: datetime) -> Section:
-    rows = tuple((name, *_proof(dataset, evidence.of(name), now)) for name, dataset in estate.datasets.items())
+def _last_proofs(estate: Estate, review: SelfReview, evidence: Evidence, now: datetime) -> Section:
+    rows = tuple((name, *_proof(name, dataset, evidence.of(name), now)) for name, dataset in estate.datasets.items())
     words = ("The newest record of each kind in the operators' trail. A dash is no record: not known, not well.",)
-    heads = ("Dataset", "Newest copy reaches to", "Read back", "Isolated", "Immutable", "Key lies", "Drill passed")
+    heads = (
+        *("Dataset", "Newest copy reaches to", "Read back", "Isolated", "Immutable"),
+        *("Key lies", "Drill passed", "Newest drill"),
+    )
     table = Table(heads, rows, tuple(review.datasets[name] for name in estate.datasets))
     return Section("Last proofs", words, table, "No dataset is declared.")
 
 
-def _proof(dataset: Dataset, proofs: Proofs, now: datetime) -> tuple[str, ...]:
+def _proof(name: str, dataset: Dataset, proofs: Proofs, now: datetime) -> tuple[str, ...]:
     stores = {dataset.backup.repository, *dataset.backup.copies_in} if dataset.backup else set()
     copies = [copy for store, copy in proofs.copies.items() if store in stores]
     newest = max(copies, key=lambda copy: copy.point_at, default=None)
@@ -130,6 +134,7 @@ def _proof(dataset: Dataset, proofs: Proofs, now: datetime) -> tuple[str, ...]:
         _unlocked(proofs, now) if dataset.erasable else _answers(proofs.immutable),
         _key(proofs.drill),
         _ago(passed[-1] if passed else None, now),
+        f"{_drill_name(name, proofs.drill)}: {proofs.drill.verdict}" if proofs.drill else _DASH,
     )
 
 
@@ -153,19 +158,40 @@ def _unlocked(proofs: Proofs, now: datetime) -> str:
 def _drills(estate: Estate, evidence: Evidence) -> Section:
     drills = [(name, drill) for name in estate.datasets for drill in evidence.of(name).drills]
     drills.sort(key=lambda pair: pair[1].at, reverse=True)
-    rows = tuple(_drill(name, drill) for name, drill in drills[:_REGISTER_MAX])
-    words = (f"Restores that were rehearsed, newest first: {len(rows)} of {len(drills)} are listed.",)
-    heads = ("When", "Dataset", "Scenario", "Verdict", "RPO achieved", "RTO achieved", "By", "Failed checks")
+    rows = tuple(_drill(name, drill, evidence.of(name).reviews_of(drill)) for name, drill in drills[:_REGISTER_MAX])
+    words = (
+        f"Rehearsed restores and what they achieved, newest first: {len(rows)} of {len(drills)} are listed.",
+        "Lock is what came of trying to break that of the repository; Statement is the SHA-256 of what was signed:"
+        " atp drill show DRILL --statement FILE checks it and writes it.",
+    )
+    heads = (
+        *("When", "Drill", "Scenario", "Verdict", "RPO", "RTO"),
+        *("Lock", "By", "Failed", "Reviewed", "Statement"),
+    )
     return Section("Register of drills", words, Table(heads, rows), "No drill is recorded: a restore is a hope.")
 
 
-def _drill(name: str, drill: Drilled) -> tuple[str, ...]:
+def _drill(name: str, drill: Drilled, reviews: Sequence[Review]) -> tuple[str, ...]:
     achieved = (_DASH if length is None else about(length) for length in (drill.rpo, drill.rto))
-    failed = ", ".join(drill.failed) or _DASH
-    return (format_second(drill.at), name, drill.scenario, drill.verdict, *achieved, drill.by or _DASH, failed)
+    return (
+        format_second(drill.at),
+        _drill_name(name, drill),
+        drill.scenario,
+        drill.verdict,
+        *achieved,
+        drill.lock or _DASH,
+        drill.by or _DASH,
+        ", ".join(drill.failed) or _DASH,
+        "; ".join(review.sentence for review in reviews) or "no",
+        drill.statement_sha256 or _DASH,
+    )
 
 
-def _unproven(review: Review) -> Section:
+def _drill_name(name: str, drill: Drilled) -> str:
+    return f"{name}/{drill.number}" if drill.number else name
+
+
+def _unproven(review: SelfReview) -> Section:
     found = review.open_findings()
     rows = tuple((one.colour, one.subject, one.sentence, one.next_move) for one in found)
     words = ("What is wrong, weak or not known, worst first, each with its next move.",)

@@ -1,6 +1,6 @@
 """Events of the operators' trail -> what is known of each dataset.
 
-Four actions count, each on a resource whose id is the dataset's name; the event's actor is who did it. Their `data`
+Five actions count, each on a resource whose id is the dataset's name; the event's actor is who did it. Their `data`
 (unknown fields are let be, instants are RFC 3339)::
 
     backup.done      verdict      pass | fail | error | insufficient; only `pass` is a copy
@@ -25,21 +25,27 @@ Four actions count, each on a resource whose id is the dataset's name; the event
                      failed       names of the checks that failed
                      host         the machine that it was run on, where the private key was
                      key_beside   whether the living data is on that machine too (absent: not known)
+                     number       which drill of the dataset it is, from 1
+                     lock         `verdict`: what came of trying to break the lock of the repository
+                     statement    `sha256`: the digest of its signed statement
+    drill.reviewed   see `atp.ops.estate.evidence.signoff`
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
+from atp.ops.estate.evidence.signoff import DRILL_REVIEWED, Review, Reviewed
+
 BACKUP_DONE = "backup.done"
 BACKUP_VERIFIED = "backup.verified"
 BACKUP_LISTED = "backup.listed"
 DRILL_DONE = "drill.done"
-ACTIONS = (BACKUP_DONE, BACKUP_VERIFIED, BACKUP_LISTED, DRILL_DONE)
+ACTIONS = (BACKUP_DONE, BACKUP_VERIFIED, BACKUP_LISTED, DRILL_DONE, DRILL_REVIEWED)
 
 Verdict = Literal["pass", "fail", "error", "insufficient"]
 Aware = Annotated[datetime, Meta(tz=True)]
@@ -87,6 +93,18 @@ class BackupListed(msgspec.Struct, frozen=True):
     locked_until: Aware | None = None
 
 
+class LockSeen(msgspec.Struct, frozen=True):
+    """`lock` of a drill, as far as it counts."""
+
+    verdict: str = ""
+
+
+class StatementNamed(msgspec.Struct, frozen=True):
+    """`statement` of a drill, as far as it counts."""
+
+    sha256: str = ""
+
+
 class DrillDone(msgspec.Struct, frozen=True):
     """`data` of `drill.done`."""
 
@@ -99,12 +117,15 @@ class DrillDone(msgspec.Struct, frozen=True):
     failed: tuple[str, ...] = ()
     host: str = ""
     key_beside: bool | None = None
+    number: int = 0
+    lock: LockSeen | None = None
+    statement: StatementNamed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
     """One drill: what was rehearsed, and what was achieved. `key_beside`: the private key was on the machine of the
-    data, `host`; None is not known."""
+    data, `host`; None is not known. `number` 0, and an empty `lock` or `statement_sha256`: it does not say."""
 
     at: datetime
     by: str
@@ -115,6 +136,9 @@ class Drilled:
     failed: tuple[str, ...]
     host: str = ""
     key_beside: bool | None = None
+    number: int = 0
+    lock: str = ""
+    statement_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +163,12 @@ class Proofs:
     immutable: dict[str, bool] = field(default_factory=dict)
     listed: dict[str, BackupListed] = field(default_factory=dict)
     drills: list[Drilled] = field(default_factory=list)
+    reviews: dict[tuple[int, str], list[Review]] = field(default_factory=dict)
+
+    def reviews_of(self, drill: Drilled) -> list[Review]:
+        """The reviews that name the number and the very statement of a drill, oldest first."""
+        found = self.reviews.get((drill.number, drill.statement_sha256), ())
+        return [replace(one, is_own=one.by == drill.by) for one in found]
 
     @property
     def drill(self) -> Drilled | None:
@@ -188,6 +218,10 @@ def _apply(proofs: Proofs, fact: Fact) -> None:
     elif fact.action == BACKUP_LISTED:
         listed = msgspec.convert(fact.data, BackupListed)
         proofs.listed[listed.repository] = listed
+    elif fact.action == DRILL_REVIEWED:
+        said = msgspec.convert(fact.data, Reviewed)
+        review = Review(fact.at, fact.actor, said, is_own=False)
+        proofs.reviews.setdefault((said.number, said.statement_sha256), []).append(review)
     else:
         _apply_drill(proofs, fact, msgspec.convert(fact.data, DrillDone))
 
@@ -217,7 +251,9 @@ def _apply_verified(proofs: Proofs, fact: Fact, verified: BackupVerified) -> Non
 def _apply_drill(proofs: Proofs, fact: Fact, done: DrillDone) -> None:
     rpo, rto = _length(done.rpo_seconds), _length(done.rto_seconds)
     told = (done.verdict, done.scenario, rpo, rto, done.failed, done.host, done.key_beside)
-    proofs.drills.append(Drilled(fact.at, fact.actor, *told))
+    lock, statement = done.lock or LockSeen(), done.statement or StatementNamed()
+    named = (done.number, lock.verdict, statement.sha256)
+    proofs.drills.append(Drilled(fact.at, fact.actor, *told, *named))
 
 
 def _length(seconds: float | None) -> timedelta | None:
