@@ -37,7 +37,7 @@ scratch, outside, listener = sys.argv[1:]
 print(json.dumps({
     "scratch": tried(lambda: Path(scratch, "x").write_text("x")),
     "outside": tried(lambda: Path(outside, "x").write_text("x")),
-    "tmp": tried(lambda: Path("/tmp/x").write_text("x")),
+    "tmp": tried(lambda: Path("/tmp/written-behind-the-fence").write_text("x")),
     "sysctl": tried(lambda: Path("/proc/sys/vm/swappiness").write_text("60")),
     "socket": tried(lambda: connect(listener)),
     "first": os.getppid() == 0,
@@ -99,7 +99,7 @@ def test_what_runs_behind_it_reaches_nothing_and_writes_in_one_directory_alone(p
     check_walls(found)
     assert found["ids"] == [os.getuid(), os.getuid()], "owners of files read as they are"
     assert int(str(found["capabilities"])) & ~0b1110 == 0
-    assert not Path("/tmp/x").exists() and (place / "scratch" / "x").exists()
+    assert not Path("/tmp/written-behind-the-fence").exists() and (place / "scratch" / "x").exists()
 
 
 def test_a_program_that_refuses_to_be_root_has_another_id_and_owns_what_root_owns(
