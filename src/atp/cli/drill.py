@@ -18,14 +18,14 @@ from atp.cli.output import Output, safe, table
 from atp.cli.recorded import recorded
 from atp.cli.server import json_option, key_file_option, url_option
 from atp.cli.signing import signer
-from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities
+from atp.cli.vault import Desk, answer_plan, day, dry_run_option, instant, read_identities
 from atp.errors import AtpError, InvalidError, MissingError
 from atp.limits import REASON_CHARS_MAX
 from atp.ops.declaration.durations import format_duration
 from atp.ops.drills.act import drilling
 from atp.ops.drills.act.beating import beat
 from atp.ops.drills.act.kinds.choose import production_of
-from atp.ops.drills.declare import Declared, check_hours, declared_drill, next_scenario
+from atp.ops.drills.declare import Declared, check_damage, check_hours, declared_drill, next_scenario
 from atp.ops.drills.evidence.event import envelope_of
 from atp.ops.drills.evidence.history import Drill, Due, History, due
 from atp.ops.drills.evidence.report import as_html, as_markdown
@@ -88,6 +88,7 @@ def command() -> None:
 @click.option(
     "--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="Private key. [env: ATP_IDENTITY_FILE]"
 )
+@click.option("--at", "damaged", metavar="TIME", help="Of corruption: when the data was damaged.")
 @click.option("--from", "repository", help="Restore from this repository.")
 @click.option("--force", "is_forced", is_flag=True, help="In revenue hours too; --reason says why.")
 @click.option("--reason", default="", help="Why it cannot wait.")
@@ -97,6 +98,7 @@ def run(
     at: Drilling,
     dataset: str,
     scenario: Scenario | None,
+    damaged: str | None,
     identity: Path,
     repository: str | None,
     is_forced: bool,
@@ -105,13 +107,15 @@ def run(
 ) -> int:
     """Drill DATASET: declare it lost, restore the newest backup into a directory of its own, ask it, judge, clean up.
 
-    Production is never written to. Only what was shown passes: what is not known is insufficient. Exit code 1 unless
-    the verdict is pass.
+    Production is never written to. Only what was shown passes: what is not known is insufficient. Corruption comes back
+    as it was before the damage: at --at TIME, or else `drill.noticed_after` before the drill. Exit code 1 unless the
+    verdict is pass.
 
     \b
     Examples:
       atp drill run catalogue --identity KEY.txt
       atp drill run catalogue --scenario ransomware --identity KEY.txt
+      atp drill run catalogue --scenario corruption --at 2026-03-01T09:00:00Z --identity KEY.txt
       atp drill run catalogue --identity KEY.txt --dry-run
     """
     desk, declared = at.desk, at.declared(dataset)
@@ -121,13 +125,17 @@ def run(
         raise MissingError(f"could not find repository {repository[:80]!r}", hint=", ".join(declared.repositories))
     identities, known = read_identities(identity, desk.output), history(desk)
     with desk.acting() as doing:
-        check_hours(desk.estate, doing.clock.now(), dataset=dataset, is_forced=is_forced)
+        now = doing.clock.now()
+        check_hours(desk.estate, now, dataset=dataset, is_forced=is_forced)
+        rehearsed = scenario or next_scenario(declared.scenarios, known.passed(dataset))
+        check_damage(rehearsed, instant(damaged), now=now)
         asked = drilling.Asked(
-            scenario=scenario or next_scenario(declared.scenarios, known.passed(dataset)),
+            scenario=rehearsed,
             identities=identities,
             estate_sha256=at.estate_sha256,
             known=known.newest_number(dataset),
             only=repository,
+            at=instant(damaged),
             forced=reason.strip(),
             addresses=addresses(desk.estate),
             previous=known.newest_statement(dataset),

@@ -20,7 +20,7 @@ from atp.log.event import Event, parse_instant
 from atp.ops.declaration.durations import format_second
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import Drill, History, Told, fold
-from atp.ops.drills.evidence.measure import reach_told, recorded_told
+from atp.ops.drills.evidence.measure import damage_told, reach_told, recorded_told
 from atp.ops.drills.evidence.reviews import DRILL_REVIEWED
 from atp.ops.estate.declare.values import Estate
 from atp.ops.estate.evidence.proofs import BACKUP_DONE, DRILL_DONE
@@ -119,7 +119,7 @@ def row(drill: Drill) -> tuple[str, ...]:
     return (
         drill.name,
         format_second(done.lost_at),
-        done.scenario,
+        done.scenario + damage_told(done.damaged_at),
         done.verdict,
         seconds(done.rto_seconds),
         seconds(done.rpo_seconds),
@@ -149,6 +149,7 @@ def text(dataset: str, done: Done) -> str:
             ("scenario", done.scenario),
             ("backup", f"{done.backup} in {done.repository}" if done.backup else ""),
             ("lost at", format_second(done.lost_at)),
+            ("damaged at", format_second(done.damaged_at) if done.damaged_at else ""),
             ("legs", ", ".join(f"{leg.name} {leg.seconds:.2f} s" for leg in done.legs)),
             ("heartbeats", reach_told(done.acknowledged) if done.acknowledged else ""),
             ("recorded", recorded_told(done.recorded) if done.recorded else ""),

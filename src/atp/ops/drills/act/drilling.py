@@ -69,14 +69,15 @@ class Hands:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What somebody asked for. `known` is the newest number that the events tell, `previous` the newest statement that
-    they name, `since` when the dataset was last drilled, or first had evidence. `only` is one repository; `addresses`
-    are those of production, which have to be out of reach behind the fence."""
+    they name, `since` when the dataset was last drilled, or first had evidence. `only` is one repository, `at`
+    when the data was damaged; `addresses` are those of production, which have to be out of reach behind the fence."""
 
     scenario: Scenario
     identities: Sequence[Identity]
     estate_sha256: str
     known: int = 0
     only: str | None = None
+    at: datetime | None = None
     forced: str = ""
     addresses: tuple[str, ...] = ()
     previous: Previous | None = None
@@ -124,7 +125,7 @@ def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
 def planned(declared: Declared, asked: Asked, fence: Fencing = fence_words) -> list[Step]:
     """The steps that a drill would carry out now. InvalidError as for `drill`. Touches nothing."""
     check_apart(declared)
-    return plan(declared, asked.scenario, is_fenced=is_fenced(fence), only=asked.only)
+    return plan(declared, asked.scenario, is_fenced=is_fenced(fence), only=asked.only, at=asked.at)
 
 
 def is_fenced(fence: Fencing) -> bool:
@@ -202,6 +203,7 @@ def _run(declared: Declared, production: Production, asked: Asked, hands: Hands,
         occasion=Occasion(hands.by.id, hands.clock.now(), "a drill", hands.memory),
         recall=hands.recall,
         only=asked.only,
+        at=asked.at,
         addresses=asked.addresses,
     )
 

@@ -90,6 +90,8 @@ class Signed(msgspec.Struct, frozen=True):
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One drill. `number` counts the drills of a dataset from 1; `cause` is a word for what went wrong first.
+    `damaged_at`, of corruption: from then on the data was nonsense, so what came back is from before, and held
+    against that moment.
 
     `recorded` says what of the backup was held against the operators' trail: that nothing was is no failure, only less.
     `previous_sha256` is of the envelope of the drill's predecessor, None for the first: whoever takes one away breaks
@@ -109,6 +111,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     host: str
     user: str
     estate_sha256: str
+    damaged_at: Aware | None = None
     backup: str | None = None
     repository: str | None = None
     rpo_seconds: Seconds | None = None

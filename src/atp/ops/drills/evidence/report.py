@@ -6,7 +6,7 @@ from html import escape
 from atp.ops.declaration.durations import format_second
 from atp.ops.drills.evidence.chart import chart
 from atp.ops.drills.evidence.history import Drill
-from atp.ops.drills.evidence.measure import recorded_told
+from atp.ops.drills.evidence.measure import damage_told, recorded_told
 from atp.ops.drills.evidence.reviews import Review
 
 Missing = Mapping[str, Sequence[int]]
@@ -102,7 +102,15 @@ def _row(drill: Drill) -> tuple[str, ...]:
     done = drill.done
     lengths = (_seconds(done.rto_seconds), _seconds(done.rpo_seconds))
     lost_at = format_second(done.lost_at)
-    return (drill.name, lost_at, done.scenario, done.verdict, *lengths, done.backup or "none", drill.by)
+    return (
+        drill.name,
+        lost_at,
+        done.scenario + damage_told(done.damaged_at),
+        done.verdict,
+        *lengths,
+        done.backup or "none",
+        drill.by,
+    )
 
 
 def _lines(drill: Drill, reviews: Reviews) -> Iterator[str]:
