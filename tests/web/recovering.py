@@ -126,6 +126,7 @@ def drilled(
         "host": "archive",
         "user": "keeper",
         "estate_sha256": "e" * 64,
+        "key_beside": False,
         "backup": f"b-{dataset}",
         "repository": repository,
         "rpo_seconds": 12.0,

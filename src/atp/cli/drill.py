@@ -25,7 +25,7 @@ from atp.ops.declaration.durations import format_duration
 from atp.ops.drills.act import drilling
 from atp.ops.drills.act.beating import beat
 from atp.ops.drills.act.kinds.choose import production_of
-from atp.ops.drills.declare import Declared, check_damage, check_hours, declared_drill, next_scenario
+from atp.ops.drills.declare import Declared, check_damage, check_hours, check_machine, declared_drill, next_scenario
 from atp.ops.drills.evidence.event import envelope_of
 from atp.ops.drills.evidence.history import Drill, Due, History, due
 from atp.ops.drills.evidence.report import as_html, as_markdown
@@ -90,7 +90,7 @@ def command() -> None:
 )
 @click.option("--at", "damaged", metavar="TIME", help="Of corruption: when the data was damaged.")
 @click.option("--from", "repository", help="Restore from this repository.")
-@click.option("--force", "is_forced", is_flag=True, help="In revenue hours too; --reason says why.")
+@click.option("--force", "is_forced", is_flag=True, help="In revenue hours, or on another machine; --reason says why.")
 @click.option("--reason", default="", help="Why it cannot wait.")
 @dry_run_option
 @at_drill
@@ -127,6 +127,7 @@ def run(
     with desk.acting() as doing:
         now = doing.clock.now()
         check_hours(desk.estate, now, dataset=dataset, is_forced=is_forced)
+        check_machine(declared, socket.gethostname(), is_forced=is_forced)
         rehearsed = scenario or next_scenario(declared.scenarios, known.passed(dataset))
         check_damage(rehearsed, instant(damaged), now=now)
         asked = drilling.Asked(
@@ -277,7 +278,8 @@ def _proof(drill: Drill) -> str:
 @click.argument("dataset", required=False)
 @at_drill
 def due_(at: Drilling, dataset: str | None) -> int:
-    """Say which datasets are due for a drill, how many were missed since the last one, and which scenario comes next.
+    """Say which datasets are due for a drill, how many were missed since the last one, which scenario comes next, and
+    on which machine it has to run.
 
     Exit code 1 when one is overdue.
 
@@ -286,8 +288,9 @@ def due_(at: Drilling, dataset: str | None) -> int:
       atp drill due
     """
     found, now = history(at.desk), datetime.now(UTC)
-    rows = [_due(at, at.declared(name), found, now) for name in at.drilled(dataset)]
-    heads = ("dataset", "state", "passed at", "due at", "every", "missed", "next scenario")
+    all_declared = {name: at.declared(name) for name in at.drilled(dataset)}
+    rows = [_due(at, declared, found, now) for declared in all_declared.values()]
+    heads = ("dataset", "state", "passed at", "due at", "every", "missed", "next scenario", "runs on")
     lines = [
         (
             one.dataset,
@@ -297,10 +300,11 @@ def due_(at: Drilling, dataset: str | None) -> int:
             format_duration(one.period),
             str(len(one.missed)) if one.missed else "",
             one.scenario,
+            all_declared[one.dataset].runs_on,
         )
         for one in rows
     ]
-    document = {"datasets": [_due_document(one) for one in rows]}
+    document = {"datasets": [_due_document(one, all_declared[one.dataset].runs_on) for one in rows]}
     at.desk.output.answer(document, table(heads, lines) if lines else "no dataset declares a drill")
     return _FAILED if any(one.state == "overdue" for one in rows) else 0
 
@@ -312,7 +316,7 @@ def _due(at: Drilling, declared: Declared, found: History, now: datetime) -> Due
     return due(found, name, period=declared.period, scenario=scenario, now=now, begun_at=begun)
 
 
-def _due_document(one: Due) -> dict[str, object]:
+def _due_document(one: Due, runs_on: str) -> dict[str, object]:
     return {
         "dataset": one.dataset,
         "state": one.state,
@@ -320,6 +324,7 @@ def _due_document(one: Due) -> dict[str, object]:
         "due_at": one.due_at,
         "period_seconds": one.period.total_seconds(),
         "scenario": one.scenario,
+        "runs_on": runs_on or None,
         "missed_slots": one.missed,
     }
 

@@ -13,6 +13,7 @@ from atp.ops.backups.declare import Declared as Backup
 from atp.ops.backups.declare import declared_backup
 from atp.ops.backups.format.manifest import Kind
 from atp.ops.declaration.durations import format_duration, format_instant
+from atp.ops.estate.declare.hosts import is_host
 from atp.ops.estate.declare.hours import is_open
 from atp.ops.estate.declare.values import Check, Estate, Heartbeat, Repository, Scenario, Source
 
@@ -101,6 +102,16 @@ def check_hours(estate: Estate, now: datetime, *, dataset: str, is_forced: bool)
         raise ForbiddenError(
             f"could not drill {dataset!r}: these are revenue hours, until {hours.closes} in {hours.zone}",
             hint="wait, or --force --reason TEXT",
+        )
+
+
+def check_machine(declared: Declared, here: str, *, is_forced: bool) -> None:
+    """ForbiddenError on another machine than the one that the drills are declared to run on, unless somebody forces
+    it. Pure."""
+    if declared.runs_on and not is_host(declared.runs_on, here) and not is_forced:
+        raise ForbiddenError(
+            f"could not drill {declared.dataset!r} on {here}: its drills run on {declared.runs_on}",
+            hint=f"on {declared.runs_on}: atp drill run {declared.dataset}; or here, --force --reason TEXT",
         )
 
 

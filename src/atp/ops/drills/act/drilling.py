@@ -20,6 +20,7 @@ from atp.ops.backups.format.seal import Identity
 from atp.ops.drills.act.fence import can_fence, fence_words
 from atp.ops.drills.act.keeping import Keep
 from atp.ops.drills.act.kinds.choose import production_of
+from atp.ops.drills.act.kinds.elsewhere import Elsewhere
 from atp.ops.drills.act.kinds.shape import Production
 from atp.ops.drills.act.running import Fencing, Ran, Recall, Run
 from atp.ops.drills.act.scratch import Scratch, scratch, sweep
@@ -28,6 +29,7 @@ from atp.ops.drills.declare import EVIDENCE, Declared, check_apart, plan
 from atp.ops.drills.evidence.event import event_of, statement_of
 from atp.ops.drills.evidence.figures import Done, Previous, Signed
 from atp.ops.drills.evidence.history import missed_slots
+from atp.ops.estate.declare.hosts import is_host
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.record.act import Person
 from atp.ops.record.recording import Recording, begin
@@ -145,7 +147,7 @@ def _drilled(
     swept: tuple[str, ...],
 ) -> Done:
     act, clock = record.act.id, hands.clock
-    production = production_of(declared, read=hands.read)
+    production, is_beside = _seen_from(hands.host, declared, production_of(declared, read=hands.read))
     ran = Ran(clock.now(), production.look())
     with scratch(declared.place, act=act, dataset=declared.dataset, clock=clock) as place:
         run = _run(declared, production, asked, hands, place, ran)
@@ -162,7 +164,7 @@ def _drilled(
         swept=swept,
         previous_sha256=_previous(asked, hands.keep, number),
         missed_slots=missed_slots(asked.since, declared.period, now=ran.lost_at),
-        key_beside=_is_here(declared, production),
+        key_beside=is_beside,
     )
     found = [figures(ran, declared, around)]
 
@@ -173,6 +175,15 @@ def _drilled(
 
     carry_out([step for step in steps if step.name == EVIDENCE], {EVIDENCE: tell}, record=record)
     return found[1]
+
+
+def _seen_from(host: str, declared: Declared, production: Production) -> tuple[Production, bool | None]:
+    """The living data as this machine sees it, and whether it is here. On the machine that drills are declared to run
+    on, apart from the data, something in its place is not looked at; that it is not the data, nobody can tell."""
+    is_here = _is_here(declared, production)
+    if is_here and declared.runs_on and is_host(declared.runs_on, host):
+        return Elsewhere(production), None
+    return production, is_here
 
 
 def _is_here(declared: Declared, production: Production) -> bool:

@@ -97,7 +97,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `previous_sha256` is of the envelope of the drill's predecessor, None for the first: whoever takes one away breaks
     the chain. `missed_slots` are instants since then at which a drill was due and none came. `ratio_to_raw_copy` is the
     time of the restore over that of a plain copy of as many bytes; `argv` are programs that were run. `key_beside`:
-    the private key was given on the machine of the living data.
+    the private key was given on the machine of the living data; None: nobody can tell.
     """
 
     verdict: Verdict

@@ -127,7 +127,7 @@ def _lines(drill: Drill, reviews: Reviews) -> Iterator[str]:
     if done.missed_slots:
         yield f"Before it a drill was due and none came: {', '.join(map(format_second, done.missed_slots))}."
     if done.forced:
-        yield f"It was forced in revenue hours: {done.forced}"
+        yield f"It was forced: {done.forced}"
     if done.statement:
         signed = done.statement
         yield f"Statement sha256 {signed.sha256}, signed by {signed.signed_by} ({signed.whose})."

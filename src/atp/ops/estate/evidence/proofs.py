@@ -150,12 +150,14 @@ class Proofs:
 class Evidence:
     """What the trail says as of `read_at`; None when it was not read, so that nothing is known.
 
-    `unreadable` counts events whose `data` is not as documented: they prove nothing.
+    `unreadable` counts events whose `data` is not as documented: they prove nothing. `keys_here` are datasets beside
+    which whoever judges holds a private key.
     """
 
     read_at: datetime | None = None
     datasets: Mapping[str, Proofs] = field(default_factory=dict)
     unreadable: int = 0
+    keys_here: frozenset[str] = frozenset()
 
     def of(self, dataset: str) -> Proofs:
         """What is known of one dataset, perhaps nothing."""
