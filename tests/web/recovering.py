@@ -57,12 +57,12 @@ repositories:
 
 
 @contextmanager
-def recovering(folder: Path, *, estate: str = ESTATE, is_told: bool = True) -> Iterator[Served]:
+def recovering(folder: Path, *, estate: str = ESTATE, is_told: bool = True, **settings: Any) -> Iterator[Served]:
     """A server that shows an estate: of the catalogue all is proven, the last drill of the letters failed, and the
     pictures were never backed up; or nothing of all that."""
     file = folder / "estate.yaml"
     file.write_text(estate)
-    with serving(folder / "data", estate=file) as served:
+    with serving(folder / "data", estate=file, **settings) as served:
         if is_told:
             served.record(*told(), tenant="operations")
         yield served

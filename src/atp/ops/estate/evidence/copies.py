@@ -217,7 +217,7 @@ def _encryption(subject: Subject, backup: Backup) -> Finding:
         return subject.unknown("encrypted", "whether the newest copies are encrypted", run)
     told, drill = "the newest copies are encrypted", subject.proofs.drill
     if subject.is_key_here:
-        return subject.finding("amber", "encrypted", f"{told}; {KEY_BESIDE}, as this server has it", subject.part_key())
+        return subject.finding("amber", "encrypted", f"{told}; {KEY_BESIDE}, as the server has it", subject.part_key())
     if drill is None or drill.key_beside is None:
         return subject.finding("amber", "encrypted", f"{told}; {KEY_NOT_TOLD}", subject.rehearse())
     if drill.key_beside:

@@ -20,11 +20,11 @@ Four actions count, each on a resource whose id is the dataset's name; the event
                      locked_until   until when one of them is locked (absent: none is)
     drill.done       verdict, backup, repository as above
                      scenario     which loss was rehearsed
-                     rpo_seconds  from the last restored commit to the loss (absent: not measured)
+                     rpo_seconds  from the last restored commit to the loss, or to the damage (absent: not measured)
                      rto_seconds  from the loss to the last check passed (absent: not measured)
                      failed       names of the checks that failed
                      host         the machine that it was run on, where the private key was
-                     key_beside   whether the living data is on that machine too (absent: not known)
+                     key_beside   whether the living data is on that machine too (absent: nobody can tell)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
