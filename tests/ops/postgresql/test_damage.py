@@ -106,3 +106,24 @@ def test_damage_that_nothing_was_shipped_after_comes_back_as_far_as_it_was_shipp
     assert datetime.fromisoformat(done["point_at"]) < damaged_at
     at_once = drill(atp, "--scenario", "corruption")
     assert verdicts(at_once)["content"] == "pass" and at_once["damaged_at"] == at_once["lost_at"]
+
+
+@pytest.mark.parametrize("earlier", [60 * SECOND, SECOND / 10])
+def test_what_was_shipped_is_used_as_far_as_it_says_that_it_reaches(
+    earlier: timedelta, atp: Atp, bank: Cluster, here: Path
+) -> None:
+    """It holds the nonsense, and says less: less than the copy, which comes back alone, or a little more."""
+    bank.ask("INSERT INTO booking (id) VALUES (1)")
+    with following(atp, here):
+        made = atp.document("backup", "run", "ledger")["backup"]
+        time.sleep(0.3)
+        damaged_at = datetime.now(UTC)
+        book(atp, bank, here, "UPDATE account SET balance = -7")
+    release(here / "vault")
+    for path in shipped(here):
+        segment, _, digest = path.name.split("_")
+        path.rename(path.with_name(f"{segment}_{damaged_at - earlier:%Y%m%dT%H%M%S%fZ}_{digest}"))
+    done = drill(atp, "--scenario", "corruption", "--at", damaged_at.isoformat())
+    assert (done["backup"], verdicts(done)["content"]) == (made, "pass"), done
+    point_at = datetime.fromisoformat(done["point_at"])
+    assert point_at < damaged_at and (point_at == damaged_at - earlier) == (earlier < SECOND)

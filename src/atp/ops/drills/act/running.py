@@ -48,6 +48,7 @@ from atp.ops.secrecy import without_secrets
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
 
+_NOTHING_THAT_FOLLOWS = Recorded()
 Recall = Callable[[Repository, Listed, str], Recorded]
 
 
@@ -262,14 +263,14 @@ class Run:
     def _arrival(self, manifest: Manifest, repository: Repository) -> Arrival:
         """What makes a dataset of the backup again: as it was when it was damaged, where that was before the loss."""
 
-        def arrive(at: datetime | None) -> Arrival:
+        def arrive(at: datetime | None, recorded: Recorded = self.ran.recorded or UNASKED) -> Arrival:
             return arrival_of(
                 manifest,
                 repository=repository,
                 identities=self.identities,
                 at=at,
                 occasion=self.occasion,
-                recorded=self.ran.recorded or UNASKED,
+                recorded=recorded,
             )
 
         damaged_at = self.ran.damaged_at
@@ -278,8 +279,8 @@ class Run:
         try:
             return arrive(damaged_at)
         except MissingError:  # what was shipped ends before the damage: as far as it is known to reach
-            whole = arrive(None)
-            return arrive(whole.reaches_to) if whole.reaches_to > manifest.consistent_at else whole
+            reach = arrive(None).reaches_to
+            return arrive(reach) if reach > manifest.consistent_at else arrive(None, _NOTHING_THAT_FOLLOWS)
 
     def _ask(self) -> Data:
         manifest = self.ran.manifest
