@@ -170,6 +170,9 @@ def test_a_drill_that_another_machine_is_declared_for_is_refused_here_until_it_i
     forced = run(alone, "--force", "--reason", "safe-1 burnt")
     assert (forced["forced"], forced["host"], forced["key_beside"]) == ("safe-1 burnt", socket.gethostname(), True)
     assert _objective(forced, "source")["verdict"] == "pass", "it is here, and was looked at"
+    (archive / "catalogue.db").rename(archive / "elsewhere.db")
+    forced = run(alone, "--force", "--reason", "and the data is lost")
+    assert "key_beside" not in forced and _encrypted(alone)["colour"] == "amber", "that it is lost shows nothing"
 
 
 def test_what_lies_in_the_place_of_the_data_on_the_machine_of_the_drills_is_not_taken_for_it(

@@ -178,12 +178,15 @@ def _drilled(
 
 
 def _seen_from(host: str, declared: Declared, production: Production) -> tuple[Production, bool | None]:
-    """The living data as this machine sees it, and whether it is here. On the machine that drills are declared to run
-    on, apart from the data, something in its place is not looked at; that it is not the data, nobody can tell."""
+    """The living data as this machine sees it, and whether it is here; None: nobody can tell. On the machine that
+    drills are declared to run on, apart from the data, something in its place is not looked at, and need not be it; on
+    any other one that there is nothing shows nothing: it may be lost."""
     is_here = _is_here(declared, production)
-    if is_here and declared.runs_on and is_host(declared.runs_on, host):
-        return Elsewhere(production), None
-    return production, is_here
+    if not declared.runs_on:
+        return production, is_here
+    if is_host(declared.runs_on, host):
+        return (Elsewhere(production), None) if is_here else (production, False)
+    return production, is_here or None
 
 
 def _is_here(declared: Declared, production: Production) -> bool:

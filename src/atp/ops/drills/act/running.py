@@ -96,6 +96,11 @@ class Ran:
         return self.damaged_at or self.lost_at
 
     @property
+    def is_damaged_before(self) -> bool:
+        """Whether there was time between damage and loss, in which nonsense was written and copied."""
+        return self.ends_at < self.lost_at
+
+    @property
     def fence(self) -> str:
         """Which walls of the fence were found standing."""
         return self.walls.told if self.walls else NOT_ASKED
@@ -221,7 +226,7 @@ class Run:
         """The newest backup, or of those from before the damage; be it good or not."""
         if not found:
             raise _failed("no-backup", f"{repository} has no backup of {self.declared.dataset}")
-        kept = not_later(found, self.ran.ends_at) if self.ran.damaged_at else found
+        kept = not_later(found, self.ran.ends_at) if self.ran.is_damaged_before else found
         if not kept:
             oldest = min(found, key=moment_of)
             told = (
@@ -273,11 +278,10 @@ class Run:
                 recorded=recorded,
             )
 
-        damaged_at = self.ran.damaged_at
-        if damaged_at is None or damaged_at >= self.ran.lost_at:
+        if not self.ran.is_damaged_before:
             return arrive(None)
         try:
-            return arrive(damaged_at)
+            return arrive(self.ran.ends_at)
         except MissingError:  # what was shipped ends before the damage: as far as it is known to reach
             reach = arrive(None).reaches_to
             return arrive(reach) if reach > manifest.consistent_at else arrive(None, _NOTHING_THAT_FOLLOWS)

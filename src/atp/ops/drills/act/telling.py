@@ -49,7 +49,7 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         ran.recovered if ran.failure is None else None,
         declared.rpo,
         lost_at=ran.ends_at,
-        is_damaged=ran.ends_at < ran.lost_at,
+        is_damaged=ran.is_damaged_before,
     )
     source = Source(
         before_sha256=ran.before.sha256 if ran.before else None, after_sha256=ran.after.sha256 if ran.after else None
