@@ -72,6 +72,8 @@ def test_datasets_have_the_colours_of_what_is_known(root: httpx.Client) -> None:
         "letters": "red",
         "pictures": "grey",
     }
+    check = root.get("/v1/estate/check").json()
+    assert check["datasets"] == {name: one["colour"] for name, one in found.items()}
     assert found["catalogue"]["reasons"] == []
     assert "the last drill of deletion" in found["letters"]["reasons"][0]["sentence"]
     assert found["pictures"]["reasons"][0]["next_move"] == "atp backup run pictures"

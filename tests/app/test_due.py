@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from atp.app.config import Config, Runs, load_config
@@ -16,6 +17,7 @@ from atp.app.runner import Runner
 from atp.errors import InvalidError
 from atp.log.event import read_event
 from atp.observe import Lines
+from atp.ops.estate.declare.hosts import is_host
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.evidence.copies import Subject
 from atp.ops.estate.evidence.proofs import Fact, fold
@@ -83,6 +85,50 @@ def test_what_is_run_next(facts: list[Fact], change: tuple[str, str] | None, can
         change = ("kind: sqlite\n    source: {place: /var/lib/data.db}", "kind: postgresql\n    source: {env: URL}")
     found = next_run(seen(*facts, change=change), tried={}, can_drill=can_drill)
     assert (found.kind if found else None) == kind
+
+
+RUNS_ON = ("scenarios: [deletion, corruption]}", "scenarios: [deletion, corruption], runs_on: safe-1}")
+
+
+def test_a_drill_that_another_machine_is_declared_for_is_told_with_its_place_and_not_run() -> None:
+    state = seen(backup(), verified(), drilled(91 * DAY), change=RUNS_ON)
+    [event] = events_of(state)
+    assert isinstance(event.data, msgspec.Raw) and msgspec.json.decode(event.data)["runs_on"] == "safe-1"
+    assert next_run(state, tried={}, can_drill=True, host="web-1") is None
+    found = next_run(state, tried={}, can_drill=True, host="SAFE-1.example.org")
+    assert found is not None and (found.kind, found.runs_on) == ("drill", "safe-1")
+    [other] = events_of(seen(backup(), verified(), drilled(91 * DAY)))
+    assert isinstance(other.data, msgspec.Raw) and b"runs_on" not in bytes(other.data)
+
+
+def test_the_line_of_the_log_says_where_a_late_drill_has_to_run(tmp_path: Path) -> None:
+    (tmp_path / "estate.yaml").write_bytes(small(RUNS_ON))
+    said = io.StringIO()
+    platform = open_platform(Config(tmp_path / "data", estate=tmp_path / "estate.yaml"), lines=Lines(said)).platform
+    platform.start()
+    try:
+        scheduler_of(platform).due_once()
+    finally:
+        platform.stop()
+    raised = [line for line in said.getvalue().splitlines() if "recovery_raised" in line]
+    assert [("safe-1" in line) for line in raised] == ["drill.overdue" in line for line in raised]
+    assert len(raised) == 2
+
+
+@pytest.mark.parametrize(
+    ("named", "here", "is_it"),
+    [
+        ("safe-1", "safe-1", True),
+        ("safe-1", "Safe-1.example.org", True),
+        ("safe-1.example.org", "safe-1.example.org", True),
+        ("safe-1.example.org", "safe-1", False),
+        ("safe-1.example.org", "safe-1.example.net", False),
+        ("safe-1", "safe-10", False),
+        ("safe-1", "", False),
+    ],
+)
+def test_a_machine_is_known_by_its_name(named: str, here: str, is_it: bool) -> None:
+    assert is_host(named, here) == is_it
 
 
 def test_what_the_server_itself_tried_is_let_be_for_a_while() -> None:

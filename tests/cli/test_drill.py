@@ -1,9 +1,11 @@
 """`atp drill` from nothing to a green drill, without a server and with one."""
 
 import json
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,67 @@ def test_revenue_hours_refuse_a_drill_until_it_is_forced_with_a_reason(alone: At
     assert refused.code == 2 and "revenue hours" in refused.err
     assert alone("drill", "run", "catalogue", "--identity", "KEY.txt", "--force").code == 2, "a reason is needed"
     assert run(alone, "--force", "--reason", "a rehearsal of the board")["forced"] == "a rehearsal of the board"
+
+
+def declare(archive: Path, host: str) -> None:
+    file = archive / "estate.yaml"
+    file.write_text(file.read_text().replace("scenarios: [d", f"runs_on: {host}\n      scenarios: [d"))
+
+
+def test_a_drill_that_another_machine_is_declared_for_is_refused_here_until_it_is_forced(
+    alone: Atp, archive: Path
+) -> None:
+    declare(archive, "safe-1")
+    refused = alone("drill", "run", "catalogue", "--identity", "KEY.txt")
+    assert refused.code == 2 and "its drills run on safe-1" in refused.err
+    assert "on safe-1: atp drill run catalogue" in refused.err and "--force --reason" in refused.err
+    assert alone.document("drill", "list")["drills"] == [] and not (archive / "scratch").exists()
+    due = alone("drill", "due")
+    assert "runs on" in due.out and "safe-1" in due.out
+    assert json.loads(alone("drill", "due", "--json").out)["datasets"][0]["runs_on"] == "safe-1"
+    forced = run(alone, "--force", "--reason", "safe-1 burnt")
+    assert (forced["forced"], forced["host"], forced["key_beside"]) == ("safe-1 burnt", socket.gethostname(), True)
+    assert _objective(forced, "source")["verdict"] == "pass", "it is here, and was looked at"
+    (archive / "catalogue.db").rename(archive / "elsewhere.db")
+    forced = run(alone, "--force", "--reason", "and the data is lost")
+    assert "key_beside" not in forced and _encrypted(alone)["colour"] == "amber", "that it is lost shows nothing"
+
+
+def test_what_lies_in_the_place_of_the_data_on_the_machine_of_the_drills_is_not_taken_for_it(
+    alone: Atp, archive: Path
+) -> None:
+    declare(archive, socket.gethostname())
+    found = run(alone)
+    assert "key_beside" not in found, "nobody can tell"
+    assert _objective(found, "source")["verdict"] == "insufficient" and found["source"] == {}
+    assert _encrypted(alone)["colour"] == "amber"
+    (archive / "catalogue.db").rename(archive / "elsewhere.db")
+    found = run(alone)
+    assert found["key_beside"] is False and _objective(found, "source")["verdict"] == "insufficient"
+    assert _encrypted(alone)["colour"] == "green"
+
+
+def _encrypted(atp: Atp) -> dict[str, str]:
+    findings = json.loads(atp("estate", "check", "--json").out)["findings"]
+    return next(one for one in findings if one["check"] == "encrypted")
+
+
+def test_corruption_is_rehearsed_from_before_a_moment(alone: Atp, archive: Path) -> None:
+    before = datetime.now(UTC)
+    with closing(sqlite3.connect(archive / "catalogue.db")) as database:
+        database.execute("DELETE FROM letter")
+        database.commit()
+    alone.document("backup", "run", "catalogue")
+    assert run(alone, "--scenario", "deletion")["cause"] == "wrong-answer"
+    found = run(alone, "--scenario", "corruption", "--at", before.isoformat())
+    assert _objective(found, "content")["verdict"] == "pass"
+    assert f"corruption of {before:%Y-%m-%dT%H:%M:%S}" in alone("drill", "list").out
+    assert "damaged at" in alone("drill", "show", "catalogue/2").out
+    refused = alone(
+        "drill", "run", "catalogue", "--identity", "KEY.txt", "--scenario", "deletion", "--at", "2026-01-01"
+    )
+    assert refused.code == 2 and "--scenario corruption --at TIME" in refused.err
+    assert alone("drill", "run", "catalogue", "--identity", "KEY.txt", "--at", "soon").code == 2
 
 
 def test_a_statement_that_was_changed_is_found(alone: Atp, archive: Path, tmp_path: Path) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from atp.app.config import Runs
+from tests.api.calling import caller
 from tests.cli.conftest import Platform
 from tests.cli.running import Atp
 from tests.ops.estate.estates import EXAMPLE, SMALL, small
 from tests.services.loopback import free_port
+from tests.web.recovering import recovering
 
 AS_OF = "2026-11-26T10:00:00Z"
 
@@ -191,9 +194,24 @@ def test_evidence_comes_from_the_operators_trail(atp: Atp, here: Path, platform:
     tell(atp, here, dataset, [("drill.done", timedelta(minutes=1), {"scenario": "deletion", "verdict": "fail"})])
     assert atp.document("estate", "check", code=1)["datasets"] == {dataset: "red"}
     before = (datetime.now(UTC) - timedelta(minutes=2)).isoformat(timespec="seconds")
-    assert atp.document("estate", "check", "--at", before)["datasets"] == {dataset: "amber"}, "as it stood then"
+    assert atp.document("estate", "check", "--at", before)["datasets"] == {dataset: "green"}, "as it stood then"
     ran = atp("estate", "dossier")
     assert "| deletion | fail |" in ran.out and "| corruption | pass | 5s | 1min |" in ran.out
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("has_key", [False, True])
+def test_command_page_and_api_have_one_colour_for_each_dataset(here: Path, tmp_path: Path, has_key: bool) -> None:
+    runs = Runs(identity=tmp_path / "KEY.txt" if has_key else None)
+    with recovering(here, recovery=runs) as served, caller(served) as root, served.visitor() as visitor:
+        env = {"ATP_URL": served.url, "ATP_API_KEY": served.key, "ATP_STATE_DIR": str(tmp_path / "state")}
+        said = json.loads(Atp(env)("estate", "check", "--json").out)["datasets"]
+        listed = root.get("/v1/datasets").json()["datasets"]
+        page = visitor.get("/datasets").text
+    assert said == {one["name"]: one["colour"] for one in listed}
+    assert said == {"catalogue": "amber" if has_key else "green", "letters": "red", "pictures": "grey"}
+    assert ("key and backup on the source machine, as the server has it" in page) == has_key
+    assert ("1 proven" in page) != has_key
 
 
 @pytest.mark.whole

@@ -79,12 +79,12 @@ RECORDED: dict[str, Any] = {
 
 
 @contextmanager
-def recovering(folder: Path, *, estate: str = ESTATE, is_told: bool = True) -> Iterator[Served]:
+def recovering(folder: Path, *, estate: str = ESTATE, is_told: bool = True, **settings: Any) -> Iterator[Served]:
     """A server that shows an estate: of the catalogue all is proven, the last drill of the letters failed, and the
     pictures were never backed up; or nothing of all that."""
     file = folder / "estate.yaml"
     file.write_text(estate)
-    with serving(folder / "data", estate=file) as served:
+    with serving(folder / "data", estate=file, **settings) as served:
         if is_told:
             served.record(*told(estate), tenant="operations")
         yield served
@@ -156,6 +156,7 @@ def drilled(
         "host": "archive",
         "user": "keeper",
         "estate_sha256": "e" * 64,
+        "key_beside": False,
         "backup": f"b-{dataset}",
         "repository": repository,
         "rpo_seconds": 12.0,

@@ -126,7 +126,8 @@ def rows_of(event: Event) -> Iterator[tuple[str, ...]]:
     lost_at = re.sub(r"\.\d+", "", done["lost_at"])
     lengths = [f"{done[name]:,.3f} s" if name in done else "not measured" for name in ("rto_seconds", "rpo_seconds")]
     name = f"{event['resource']['id']}/{done['number']}"
-    yield name, lost_at, done["scenario"], done["verdict"], *lengths, done["backup"], event["actor"]["id"]
+    damage = " of " + re.sub(r"\.\d+", "", done["damaged_at"]) if "damaged_at" in done else ""
+    yield name, lost_at, done["scenario"] + damage, done["verdict"], *lengths, done["backup"], event["actor"]["id"]
     yield from ((one["name"], one["verdict"], one["told"]) for one in done["objectives"])
     yield from ((one["name"], "yes" if one["passed"] else "NO", one["told"]) for one in done["answers"])
 

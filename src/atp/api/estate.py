@@ -32,13 +32,15 @@ class FileFault(msgspec.Struct):
 
 
 class DeclaredEstate(msgspec.Struct):
-    """The file as it was read last; `problem` is why what stands there now is not used."""
+    """The file as it was read last; `problem` is why what stands there now is not used. `keys_here` are datasets beside
+    which this server holds a private key."""
 
     file: str
     sha256: str | None
     read_at: str | None
     problem: str | None
     faults: list[FileFault]
+    keys_here: list[str]
     estate: Any
 
 
@@ -53,7 +55,8 @@ def routes(gate: Gate) -> list[Route]:
 
 def read_estate(gate: Gate, request: Request) -> Response:
     """What is declared, and what of the file is wrong."""
-    declared = admit(gate, request, "estate.read").declared
+    seen = admit(gate, request, "estate.read")
+    declared = seen.declared
     return answer(
         DeclaredEstate(
             file=str(declared.file),
@@ -61,6 +64,7 @@ def read_estate(gate: Gate, request: Request) -> Response:
             read_at=instant_or_none(declared.read_at),
             problem=str(declared.problem) if declared.problem else None,
             faults=[FileFault(one.line, one.column, one.field, one.reason, one.hint) for one in declared.faults],
+            keys_here=sorted(seen.evidence.keys_here),
             estate=plain(declared.estate) if declared.estate else None,
         )
     )

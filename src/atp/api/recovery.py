@@ -28,7 +28,8 @@ _INDEX_MAX = 2**53
 
 
 class DueItem(msgspec.Struct):
-    """Something that is done again and again; null instants are at once, or never."""
+    """Something that is done again and again; null instants are at once, or never. `runs_on` is the machine that a
+    drill has to be run on."""
 
     dataset: str
     kind: Kind
@@ -39,6 +40,7 @@ class DueItem(msgspec.Struct):
     overdue_at: str | None
     every_seconds: float
     scenario: str | None
+    runs_on: str | None
 
 
 class DueItems(msgspec.Struct):
@@ -257,6 +259,7 @@ def _due(one: Due) -> DueItem:
         overdue_at=instant_or_none(one.overdue_at),
         every_seconds=one.every.total_seconds(),
         scenario=one.scenario or None,
+        runs_on=one.runs_on or None,
     )
 
 

@@ -18,6 +18,7 @@ from atp.errors import AtpError, ConflictError, UnavailableError
 from atp.limits import DUE_LOOK_SECONDS
 from atp.log.event import Actor, Event, Resource, format_instant
 from atp.observe import Lines, Meters
+from atp.ops.estate.declare.hosts import is_host
 from atp.ops.estate.declare.hours import is_open
 from atp.ops.estate.evidence.due import Due, Kind
 from atp.ops.estate.evidence.standing import Standing
@@ -38,7 +39,8 @@ _WAIT_SECONDS_MAX = 10.0
 
 
 class Scheduler:
-    """A thread of its own that looks, tells and runs. Without a `runner` nothing is run.
+    """A thread of its own that looks, tells and runs. Without a `runner` nothing is run, and no drill that another
+    machine than `host` is declared for.
 
     Begins two seconds after its start, when the doors are open; looks again when a run has ended.
     """
@@ -53,6 +55,7 @@ class Scheduler:
         clock: Clock,
         lines: Lines,
         meters: Meters,
+        host: str = "",
     ) -> None:
         self._recovery = recovery
         self._note = note
@@ -61,6 +64,7 @@ class Scheduler:
         self._clock = clock
         self._lines = lines
         self._meters = meters
+        self._host = host
         self._told = set[str | None]()
         self._tried: dict[tuple[str, Kind], datetime] = {}
         self._look_at = clock.monotonic() + _FIRST_SECONDS
@@ -92,7 +96,7 @@ class Scheduler:
                 except TimeoutError:
                     raise UnavailableError("could not tell what is due in time", hint="see /health") from None
             dataset = event.resource.id if event.resource else ""
-            self._lines.write("error", "recovery_raised", action=event.action, dataset=dataset)
+            self._lines.write("error", "recovery_raised", action=event.action, dataset=dataset, **_place(event))
         self._told = set(events)
         return seen
 
@@ -116,7 +120,7 @@ class Scheduler:
         seen = self.due_once()
         if self._runner is None or self._runner.is_running:
             return
-        if (one := next_run(seen, tried=self._tried, can_drill=self._runner.can_drill)) is not None:
+        if (one := next_run(seen, tried=self._tried, can_drill=self._runner.can_drill, host=self._host)) is not None:
             self._tried[one.dataset, one.kind] = seen.at
             self._runner.begin(one)
             self._lines.write("info", "recovery_runs", kind=one.kind, dataset=one.dataset)
@@ -143,10 +147,10 @@ def events_of(seen: Seen) -> Iterator[Event]:
         yield from _failures(standing)
 
 
-def next_run(seen: Seen, *, tried: Tried, can_drill: bool) -> Due | None:
+def next_run(seen: Seen, *, tried: Tried, can_drill: bool, host: str = "") -> Due | None:
     """What to run now: backups first, then read-backs, then drills, the latest of each first. Pure.
 
-    None that was tried just now, and no drill in revenue hours.
+    None that was tried just now, and no drill in revenue hours, or that has to run on another machine than `host`.
     """
     hours = seen.estate.revenue_hours
     is_quiet = hours is None or not is_open(hours, seen.at)
@@ -156,7 +160,8 @@ def next_run(seen: Seen, *, tried: Tried, can_drill: bool) -> Due | None:
         is_tried = last is not None and seen.at - last < min(_AGAIN[one.kind], one.every)
         if is_tried:
             continue
-        if one.kind != "drill" or (can_drill and is_quiet and standing.subject.copies()):
+        is_its = not one.runs_on or is_host(one.runs_on, host)
+        if one.kind != "drill" or (can_drill and is_quiet and is_its and standing.subject.copies()):
             return one
     return None
 
@@ -173,8 +178,15 @@ def _overdue(one: Due) -> Event:
         data=_data(
             last_at=format_instant(_micros(one.last_at)) if one.last_at else None,
             every_seconds=one.every.total_seconds() if slot else None,
+            runs_on=one.runs_on or None,
         ),
     )
+
+
+def _place(event: Event) -> dict[str, str]:
+    """Where what an event asks for has to be run, when it says so."""
+    told = msgspec.json.decode(event.data) if isinstance(event.data, msgspec.Raw) else {}
+    return {"runs_on": told["runs_on"]} if "runs_on" in told else {}
 
 
 def _failures(standing: Standing) -> Iterator[Event]:

@@ -30,7 +30,7 @@ from atp.ops.drills.evidence.history import Drill, Told
 from atp.ops.drills.evidence.reviews import reviews_of
 from atp.ops.estate.declare.parse import parse_estate
 from atp.ops.estate.declare.values import Estate
-from atp.ops.estate.evidence.copies import Subject
+from atp.ops.estate.evidence.copies import subjects
 from atp.ops.estate.evidence.declared import ESTATE_DECLARED, estate_text
 from atp.ops.estate.evidence.due import Due
 from atp.ops.estate.evidence.finding import Colour
@@ -233,14 +233,9 @@ class Recovery:
         now, estate = self._clock.now(), declared.estate
         if estate is None:
             return Seen(declared, now)
-        evidence = self._ledger.read(estate.datasets, now)
-        standings = {
-            name: standing_of(
-                Subject(name, dataset, estate, evidence.of(name), True, now),
-                is_key_here=self._is_key_here and dataset.source.place is not None,
-            )
-            for name, dataset in estate.datasets.items()
-        }
+        beside = [name for name, one in estate.datasets.items() if self._is_key_here and one.source.place is not None]
+        evidence = replace(self._ledger.read(estate.datasets, now), keys_here=frozenset(beside))
+        standings = {subject.name: standing_of(subject) for subject in subjects(estate, evidence, now)}
         return Seen(declared, now, evidence, standings)
 
 

@@ -104,6 +104,7 @@ def _scheduler(config: Config, opened: Opened, listener: socket.socket) -> Sched
         clock=platform.clock,
         lines=platform.lines,
         meters=platform.meters,
+        host=socket.gethostname(),
     )
 
 

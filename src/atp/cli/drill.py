@@ -18,14 +18,14 @@ from atp.cli.output import Output, safe, table
 from atp.cli.recorded import recorded
 from atp.cli.server import json_option, key_file_option, url_option
 from atp.cli.signing import signer
-from atp.cli.vault import Desk, answer_plan, day, dry_run_option, read_identities, tell
+from atp.cli.vault import Desk, answer_plan, day, dry_run_option, instant, read_identities, tell
 from atp.errors import AtpError, InvalidError, MissingError
 from atp.limits import REASON_CHARS_MAX
 from atp.ops.declaration.durations import format_duration
 from atp.ops.drills.act import drilling
 from atp.ops.drills.act.beating import beat
 from atp.ops.drills.act.kinds.choose import production_of
-from atp.ops.drills.declare import Declared, check_hours, declared_drill, next_scenario
+from atp.ops.drills.declare import Declared, check_damage, check_hours, check_machine, declared_drill, next_scenario
 from atp.ops.drills.evidence.event import envelope_of
 from atp.ops.drills.evidence.history import Drill, Due, History, due
 from atp.ops.drills.evidence.report import as_html, as_markdown
@@ -88,8 +88,9 @@ def command() -> None:
 @click.option(
     "--identity", type=_PATH, required=True, envvar="ATP_IDENTITY_FILE", help="Private key. [env: ATP_IDENTITY_FILE]"
 )
+@click.option("--at", "damaged", metavar="TIME", help="Of corruption: when the data was damaged.")
 @click.option("--from", "repository", help="Restore from this repository.")
-@click.option("--force", "is_forced", is_flag=True, help="In revenue hours too; --reason says why.")
+@click.option("--force", "is_forced", is_flag=True, help="In revenue hours, or on another machine; --reason says why.")
 @click.option("--reason", default="", help="Why it cannot wait.")
 @dry_run_option
 @at_drill
@@ -97,6 +98,7 @@ def run(
     at: Drilling,
     dataset: str,
     scenario: Scenario | None,
+    damaged: str | None,
     identity: Path,
     repository: str | None,
     is_forced: bool,
@@ -105,13 +107,15 @@ def run(
 ) -> int:
     """Drill DATASET: declare it lost, restore the newest backup into a directory of its own, ask it, judge, clean up.
 
-    Production is never written to. Only what was shown passes: what is not known is insufficient. Exit code 1 unless
-    the verdict is pass.
+    Production is never written to. Only what was shown passes: what is not known is insufficient. Corruption comes back
+    as it was before the damage: at --at TIME, or else `drill.noticed_after` before the drill. Exit code 1 unless the
+    verdict is pass.
 
     \b
     Examples:
       atp drill run catalogue --identity KEY.txt
       atp drill run catalogue --scenario ransomware --identity KEY.txt
+      atp drill run catalogue --scenario corruption --at 2026-03-01T09:00:00Z --identity KEY.txt
       atp drill run catalogue --identity KEY.txt --dry-run
     """
     desk, declared = at.desk, at.declared(dataset)
@@ -121,13 +125,18 @@ def run(
         raise MissingError(f"could not find repository {repository[:80]!r}", hint=", ".join(declared.repositories))
     identities, known = read_identities(identity, desk.output), history(desk)
     with desk.acting() as doing:
-        check_hours(desk.estate, doing.clock.now(), dataset=dataset, is_forced=is_forced)
+        now = doing.clock.now()
+        check_hours(desk.estate, now, dataset=dataset, is_forced=is_forced)
+        check_machine(declared, socket.gethostname(), is_forced=is_forced)
+        rehearsed = scenario or next_scenario(declared.scenarios, known.passed(dataset))
+        check_damage(rehearsed, instant(damaged), now=now)
         asked = drilling.Asked(
-            scenario=scenario or next_scenario(declared.scenarios, known.passed(dataset)),
+            scenario=rehearsed,
             identities=identities,
             estate_sha256=sha256(at.file).hexdigest(),
             known=known.newest_number(dataset),
             only=repository,
+            at=instant(damaged),
             forced=reason.strip(),
             addresses=addresses(desk.estate),
             previous=known.newest_statement(dataset),
@@ -271,7 +280,8 @@ def _proof(drill: Drill) -> str:
 @click.argument("dataset", required=False)
 @at_drill
 def due_(at: Drilling, dataset: str | None) -> int:
-    """Say which datasets are due for a drill, how many were missed since the last one, and which scenario comes next.
+    """Say which datasets are due for a drill, how many were missed since the last one, which scenario comes next, and
+    on which machine it has to run.
 
     Exit code 1 when one is overdue.
 
@@ -280,8 +290,9 @@ def due_(at: Drilling, dataset: str | None) -> int:
       atp drill due
     """
     found, now = history(at.desk), datetime.now(UTC)
-    rows = [_due(at, at.declared(name), found, now) for name in at.drilled(dataset)]
-    heads = ("dataset", "state", "passed at", "due at", "every", "missed", "next scenario")
+    all_declared = {name: at.declared(name) for name in at.drilled(dataset)}
+    rows = [_due(at, declared, found, now) for declared in all_declared.values()]
+    heads = ("dataset", "state", "passed at", "due at", "every", "missed", "next scenario", "runs on")
     lines = [
         (
             one.dataset,
@@ -291,10 +302,11 @@ def due_(at: Drilling, dataset: str | None) -> int:
             format_duration(one.period),
             str(len(one.missed)) if one.missed else "",
             one.scenario,
+            all_declared[one.dataset].runs_on,
         )
         for one in rows
     ]
-    document = {"datasets": [_due_document(one) for one in rows]}
+    document = {"datasets": [_due_document(one, all_declared[one.dataset].runs_on) for one in rows]}
     at.desk.output.answer(document, table(heads, lines) if lines else "no dataset declares a drill")
     return _FAILED if any(one.state == "overdue" for one in rows) else 0
 
@@ -306,7 +318,7 @@ def _due(at: Drilling, declared: Declared, found: History, now: datetime) -> Due
     return due(found, name, period=declared.period, scenario=scenario, now=now, begun_at=begun)
 
 
-def _due_document(one: Due) -> dict[str, object]:
+def _due_document(one: Due, runs_on: str) -> dict[str, object]:
     return {
         "dataset": one.dataset,
         "state": one.state,
@@ -314,6 +326,7 @@ def _due_document(one: Due) -> dict[str, object]:
         "due_at": one.due_at,
         "period_seconds": one.period.total_seconds(),
         "scenario": one.scenario,
+        "runs_on": runs_on or None,
         "missed_slots": one.missed,
     }
 

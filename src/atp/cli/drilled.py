@@ -22,7 +22,7 @@ from atp.ops.declaration.durations import format_second
 from atp.ops.declaration.secrecy import secret_in
 from atp.ops.drills.evidence.figures import Done
 from atp.ops.drills.evidence.history import Drill, History, Told, fold
-from atp.ops.drills.evidence.measure import account_told, reach_told, recorded_told
+from atp.ops.drills.evidence.measure import account_told, damage_told, reach_told, recorded_told
 from atp.ops.estate.declare.values import Estate
 from atp.ops.estate.evidence.declared import ESTATE_DECLARED, estate_events
 from atp.ops.estate.evidence.proofs import BACKUP_DONE, DRILL_DONE
@@ -141,7 +141,7 @@ def row(drill: Drill, reviews: Sequence[Review]) -> tuple[str, ...]:
     return (
         drill.name,
         format_second(done.lost_at),
-        done.scenario,
+        done.scenario + damage_told(done.damaged_at),
         done.verdict,
         seconds(done.rto_seconds),
         seconds(done.rpo_seconds),
@@ -174,6 +174,7 @@ def text(dataset: str, done: Done) -> str:
             ("owner", done.owner),
             ("backup", f"{done.backup} in {done.repository}" if done.backup else ""),
             ("lost at", format_second(done.lost_at)),
+            ("damaged at", format_second(done.damaged_at) if done.damaged_at else ""),
             ("legs", ", ".join(f"{leg.name} {leg.seconds:.2f} s" for leg in done.legs)),
             ("heartbeats", reach_told(done.acknowledged) if done.acknowledged else ""),
             ("recorded", recorded_told(done.recorded) if done.recorded else ""),

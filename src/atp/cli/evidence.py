@@ -15,7 +15,7 @@ from atp.cli.query import ask
 from atp.cli.server import KEY_FILE_DEFAULT, find_key, find_server
 from atp.cli.trust import watch
 from atp.client import Client
-from atp.errors import UnavailableError
+from atp.errors import MissingError, UnavailableError
 from atp.log.event import Event, parse_instant
 from atp.ops.estate.evidence.proofs import ACTIONS, UNKNOWN, Evidence, Fact, fold
 from atp.ops.record.spool import read_record, verify_spool
@@ -38,8 +38,8 @@ def read_evidence(
     """The evidence of some datasets up to `now`, from the tenant `operations` of a server.
 
     What waits on this machine for that server counts too; that alone, with the reason, without a key or when nobody
-    answers; other refusals are raised. Five questions a dataset; of each kind the newest `limits.PAGE_EVENTS_MAX`
-    events count. Offline nothing is known.
+    answers; other refusals are raised. Five questions a dataset, and one whether the server has keys; of
+    each kind the newest `limits.PAGE_EVENTS_MAX` events count. Offline nothing is known.
     """
     if is_offline:
         return Asked(UNKNOWN, "no server was asked")
@@ -50,10 +50,19 @@ def read_evidence(
     try:
         with server.client(tries=1) as client:
             facts = [one for dataset in datasets for one in _facts(client, dataset, now)]
+            keys_here = _keys_here(client)
         watch(server, OPERATIONS)
     except UnavailableError as error:
         return Asked(_alone(here, now), error.sentence)
-    return Asked(fold([*facts, *here], now=now))
+    return Asked(replace(fold([*facts, *here], now=now), keys_here=keys_here))
+
+
+def _keys_here(client: Client) -> frozenset[str]:
+    """The datasets beside which the server holds a private key; none when it was given no estate file."""
+    try:
+        return frozenset(client.get("/v1/estate").json().get("keys_here", ()))
+    except MissingError:
+        return frozenset()
 
 
 def waiting_facts(url: str, output: Output) -> list[Fact]:

@@ -175,6 +175,7 @@ class World:
         fence: Fencing = fence_words,
         addresses: tuple[str, ...] = (),
         since: datetime | None = None,
+        at: datetime | None = None,
     ) -> Done:
         asked = drilling.Asked(
             scenario=scenario,
@@ -182,6 +183,7 @@ class World:
             estate_sha256=ESTATE_SHA256,
             known=self.history().newest_number(self.dataset),
             only=only,
+            at=at,
             addresses=addresses,
             previous=self.history().newest_statement(self.dataset),
             since=since or self.history().last_at(self.dataset),

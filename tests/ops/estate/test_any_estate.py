@@ -68,7 +68,7 @@ def use(estate: Estate, facts: list[Fact]) -> None:
     assert as_markdown(made, tree=forest(estate)) and as_html(made, tree=forest(estate)) and inventory(estate)
     assert review_text(estate, found, "") and json.dumps(review_document(estate, found, ""))
     for name, dataset in estate.datasets.items():
-        standing = standing_of(Subject(name, dataset, estate, evidence.of(name), True, NOW), is_key_here=True)
+        standing = standing_of(Subject(name, dataset, estate, evidence.of(name), True, NOW, is_key_here=True))
         assert standing.colour != "green" and all(one.sentence and one.next_move for one in standing.reasons)
     for name in estate.things():
         fall = impact(estate, name)

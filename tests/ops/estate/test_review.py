@@ -68,7 +68,7 @@ PROOFS: list[tuple[list[Fact], str, str, str, str]] = [
         "encrypted",
         "amber",
         "key and backup on the source machine, safe-1",
-        "the data is not",
+        "drill.runs_on: HOST",
     ),
     ([backup(), drilled(key_beside=True), drilled(DAY)], "encrypted", "green", "apart from the data, on safe-1", ""),
     ([], "verified", "grey", "unknown", "atp backup verify"),
@@ -173,7 +173,7 @@ def test_a_missing_lock_costs_erasable_keys_nothing_and_the_arithmetic_is_exact(
     other = judge(*bare, facts=GOOD)
     assert found.proven.total == other.proven.total + 2, "unlocked and gone; lock is declared, not proven"
     assert found.score.points == sum({"green": 2, "amber": 1}.get(one.colour, 0) for one in found.findings)
-    assert other.datasets["data"] == "red"
+    assert answer(other, "lock").colour == "red" and other.datasets["data"] == "amber", "a copy is better than none"
 
 
 # (what is changed in the file, subject, check, colour, words of the sentence)

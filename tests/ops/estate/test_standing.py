@@ -1,14 +1,17 @@
 """How a dataset stands: one change at a time from what is proven; no data is grey; green only after a passed drill."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atp.ops.estate.evidence.copies import Subject
+from atp.ops.estate.evidence.copies import Subject, subjects
 from atp.ops.estate.evidence.due import due_of
+from atp.ops.estate.evidence.finding import worst
 from atp.ops.estate.evidence.proofs import Fact
+from atp.ops.estate.evidence.review import review
 from atp.ops.estate.evidence.standing import COLOURS, Standing, standing_of
 from tests.ops.estate.estates import NOW, read
 from tests.ops.estate.proving import HOUR, ROTATION, backup, drilled, evidence, listed, verified
@@ -28,8 +31,8 @@ TO_SECOND = ("{repository: vault,", "{repository: vault, copies_in: [cellar],")
 
 def stand(*changes: tuple[str, str], facts: list[Fact], is_key_here: bool = False) -> Standing:
     estate = read(*changes)
-    subject = Subject("data", estate.datasets["data"], estate, evidence(*facts).of("data"), True, NOW)
-    return standing_of(subject, is_key_here=is_key_here)
+    subject = Subject("data", estate.datasets["data"], estate, evidence(*facts).of("data"), True, NOW, is_key_here)
+    return standing_of(subject)
 
 
 def test_what_passed_everything_in_its_time_is_green() -> None:
@@ -116,7 +119,21 @@ def test_a_copy_that_keeps_what_has_to_be_erased_is_red(fact: Fact, colour: str,
 
 def test_a_key_beside_the_data_keeps_it_from_green() -> None:
     for found in (stand(facts=GOOD, is_key_here=True), stand(facts=[*GOOD, drilled(HOUR, key_beside=True)])):
-        assert found.colour == "amber" and "lies on the machine of the data" in found.reasons[0].sentence
+        assert found.colour == "amber" and "key and backup on the source machine" in found.reasons[0].sentence
+
+
+def test_only_a_drill_that_was_run_elsewhere_cures_a_key_beside_the_data() -> None:
+    runs_on = ("scenarios: [deletion, corruption]}", "scenarios: [deletion, corruption], runs_on: safe-1}")
+    beside = [*GOOD, drilled(DAY, key_beside=True)]
+    found = stand(facts=beside)
+    assert "drill.runs_on: HOST" in found.reasons[0].next_move
+    declared = stand(runs_on, facts=beside)
+    assert declared.colour == "amber", "what is declared is not shown yet"
+    assert declared.reasons[0].next_move.endswith("on safe-1: atp drill run data --identity KEY.txt")
+    assert stand(runs_on, facts=[*beside, drilled(HOUR, key_beside=None)]).colour == "amber", "nobody could tell"
+    assert stand(runs_on, facts=[*beside, drilled(HOUR)]).colour == "green"
+    assert stand(runs_on, facts=[*beside, drilled(HOUR)], is_key_here=True).colour == "amber", "it is here as well"
+    assert stand(runs_on, facts=[*beside, drilled(HOUR), drilled(MINUTE, key_beside=True)]).colour == "amber"
 
 
 ANY_FACT = st.one_of(
@@ -125,10 +142,36 @@ ANY_FACT = st.one_of(
     st.builds(
         drilled,
         st.timedeltas(MINUTE, 200 * DAY),
+        key_beside=st.sampled_from([True, False, None]),
         verdict=st.sampled_from(["pass", "fail", "error", "insufficient"]),
         scenario=st.sampled_from(["deletion", "corruption"]),
     ),
 )
+
+
+# (what is changed in the file) of which any may come together
+CHANGES = [
+    NO_DRILL,
+    ("    rpo: 1h\n", ""),
+    ("    owner: owner\n", ""),
+    ("lock: compliance", "lock: none"),
+    ("isolated_from: [production], ", ""),
+    (", recipients: [age1public]", ""),
+    (SECOND[0], SECOND[1]),
+    ("kind: sqlite", "kind: sqlite\n    erasable: true"),
+]
+
+
+@given(st.lists(ANY_FACT, max_size=12), st.lists(st.sampled_from(CHANGES), unique=True), st.booleans(), st.booleans())
+def test_the_page_and_the_check_of_the_estate_have_one_colour(
+    facts: list[Fact], changes: list[tuple[str, str]], is_read: bool, is_key_here: bool
+) -> None:
+    estate, known = read(*changes), evidence(*facts)
+    known = replace(known, read_at=known.read_at if is_read else None, keys_here=frozenset(["data"] * is_key_here))
+    found = review(estate, known, NOW)
+    standings = {one.name: standing_of(one) for one in subjects(estate, known, NOW)}
+    assert found.datasets == {name: one.colour for name, one in standings.items()}
+    assert found.colour == worst([*found.datasets.values(), *(one.colour for one in found.findings)])
 
 
 @given(st.lists(ANY_FACT, max_size=12))

@@ -1,13 +1,20 @@
 """A trail goes into a repository and comes back, without a key, held against all that is known of its logs."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from atp.adapters.system_clock import SystemClock
+from atp.app.vaults import open_repository
 from atp.merkle.checkpoints import Checkpoint, sign_checkpoint
 from atp.merkle.keys import parse_signing_key
+from atp.ops.backups.act.kinds.shipping import Shipping
+from atp.ops.backups.act.kinds.trail.following import TrailFollowing
+from atp.ops.backups.declare import declared_backup
 from atp.ops.backups.format.seal import draw_identity
+from atp.ops.estate.declare.parse import parse_estate
 from atp.tenants.restored import read_restored
 from tests.app.copied import SIZES, check, has_keys, public, succeeded
 from tests.app.opened import record, running
@@ -162,6 +169,39 @@ def test_a_drill_of_a_trail_verifies_what_came_back(atp: Atp, here: Path) -> Non
     flip(part(here), 5_000)
     done = atp("drill", "run", "house-trail", "--identity", "KEY.txt", "--json").json["drill"]
     assert (done["verdict"], done["cause"]) == ("fail", "corrupted")
+
+
+def test_a_trail_that_was_flooded_comes_back_as_it_was_shipped_before(atp: Atp, here: Path) -> None:
+    atp.document("backup", "run", "house-trail")
+    grow(here, range(511, 600))
+    damaged_at = datetime.now(UTC)
+    grow(here, range(600, 700))
+    words = ("drill", "run", "house-trail", "--identity", "KEY.txt", "--json", "--scenario")
+    flooded = atp(*words, "deletion").json["drill"]
+    done = atp(*words, "corruption", "--at", damaged_at.isoformat()).json["drill"]
+    opened = [next(one["told"] for one in drill["answers"] if one["name"] == "opens") for drill in (flooded, done)]
+    assert "acme 700" in opened[0] and "acme 600" in opened[1], opened
+    assert done["objectives"][0]["verdict"] == "pass" and datetime.fromisoformat(done["point_at"]) <= damaged_at
+
+
+def grow(here: Path, numbers: range) -> None:
+    """More entries, and a follower that ships them."""
+    with running(here / "data") as platform:
+        record(platform, numbers, tenant="acme")
+    estate = parse_estate((here / "estate.yaml").read_bytes(), file="estate.yaml")
+    shipping = Shipping(
+        dataset="house-trail",
+        repositories={"vault": open_repository("vault", estate.repositories["vault"])},
+        recipients=declared_backup(estate, "house-trail").recipients,
+        retention=None,
+        room=here / "room",
+        clock=SystemClock(),
+        within=timedelta(seconds=1),
+        record=lambda names: None,
+        shipped=lambda words, covers: None,
+        trouble=lambda told: None,
+    )
+    TrailFollowing(here / "data", shipping).run(is_over=lambda: True)
 
 
 def test_a_drill_fails_when_the_copy_contradicts_what_this_machine_verified(atp: Atp, here: Path) -> None:

@@ -12,6 +12,8 @@ from atp.ops.backups.act.step import Step
 from atp.ops.backups.declare import Declared as Backup
 from atp.ops.backups.declare import declared_backup
 from atp.ops.backups.format.manifest import Kind
+from atp.ops.declaration.durations import format_duration, format_instant
+from atp.ops.estate.declare.hosts import is_host
 from atp.ops.estate.declare.hours import is_open
 from atp.ops.estate.declare.values import Check, Estate, Heartbeat, Repository, Scenario, Source
 
@@ -26,6 +28,8 @@ LOST: Mapping[Scenario, str] = {
 RECOVERY = ("declare", "choose", "restore", "ask")
 """The steps that the clock of the RTO runs over; when one fails, the others of them are left out."""
 EVIDENCE = "evidence"
+_ANY_MOMENT: tuple[Kind, ...] = ("postgresql", "trail")
+"""Kinds that can be restored as they were at a moment between two copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Declared:
     address: Source | None = None
     classification: str = ""
     owner: str = ""
+    noticed_after: timedelta = timedelta()
+    runs_on: str = ""
 
     @property
     def path(self) -> Path:
@@ -80,6 +86,8 @@ def declared_drill(estate: Estate, dataset: str) -> Declared:
         address=backup.address,
         classification=found.classification,
         owner=found.owner or "",
+        noticed_after=found.drill.noticed_after or timedelta(),
+        runs_on=found.drill.runs_on or "",
     )
 
 
@@ -98,6 +106,16 @@ def check_hours(estate: Estate, now: datetime, *, dataset: str, is_forced: bool)
         raise ForbiddenError(
             f"could not drill {dataset!r}: these are revenue hours, until {hours.closes} in {hours.zone}",
             hint="wait, or --force --reason TEXT",
+        )
+
+
+def check_machine(declared: Declared, here: str, *, is_forced: bool) -> None:
+    """ForbiddenError on another machine than the one that the drills are declared to run on, unless somebody forces
+    it. Pure."""
+    if declared.runs_on and not is_host(declared.runs_on, here) and not is_forced:
+        raise ForbiddenError(
+            f"could not drill {declared.dataset!r} on {here}: its drills run on {declared.runs_on}",
+            hint=f"on {declared.runs_on}: atp drill run {declared.dataset}; or here, --force --reason TEXT",
         )
 
 
@@ -128,21 +146,63 @@ def withheld(scenario: Scenario, repository: Repository) -> str:
     return ""
 
 
-def plan(declared: Declared, scenario: Scenario, *, is_fenced: bool, only: str | None = None) -> list[Step]:
-    """The steps of a drill; `only` names the one repository to use. Pure."""
+def check_damage(scenario: Scenario, at: datetime | None, *, now: datetime) -> None:
+    """InvalidError when damage is dated that another scenario does not have, or that is yet to come. Pure."""
+    if at is None:
+        return
+    if scenario != "corruption":
+        raise InvalidError(
+            f"could not rehearse {scenario} --at a moment: everything else is lost at the moment of the drill",
+            hint="--scenario corruption --at TIME",
+        )
+    if at > now:
+        raise InvalidError(
+            f"could not rehearse damage at {format_instant(at)}: it is yet to come",
+            hint="when the nonsense was written",
+        )
+
+
+def damage_at(declared: Declared, scenario: Scenario, *, lost_at: datetime, at: datetime | None) -> datetime | None:
+    """The moment from which on the data is nonsense; None where nothing is damaged, but gone. Pure."""
+    if scenario != "corruption":
+        return None
+    return lost_at - declared.noticed_after if at is None else at
+
+
+def plan(
+    declared: Declared,
+    scenario: Scenario,
+    *,
+    is_fenced: bool,
+    only: str | None = None,
+    at: datetime | None = None,
+) -> list[Step]:
+    """The steps of a drill; `only` names the one repository to use, `at` is when the data was damaged. Pure."""
     names = [only] if only else list(declared.repositories)
     left = [name for name in names if not withheld(scenario, declared.repositories[name])]
     fence = "behind a fence" if is_fenced else "without a fence: the kernel refuses one"
+    is_damaged = scenario == "corruption"
+    before = " from before the damage" if is_damaged else ""
+    until = " as it was before the damage," if is_damaged and declared.kind in _ANY_MOMENT else ""
     return [
         Step("challenge", f"try to change what the lock of {left[0] if left else 'no repository'} should keep"),
-        Step("declare", f"declare the loss: {LOST[scenario]}"),
-        Step("choose", f"choose the newest copy in {left[0] if left else 'no repository: none is left'}"),
-        Step("restore", f"restore it into a directory of its own in {declared.place}"),
+        Step("declare", f"declare the loss: {LOST[scenario]}{_dated(declared, scenario, at)}"),
+        Step("choose", f"choose the newest copy{before} in {left[0] if left else 'no repository: none is left'}"),
+        Step("restore", f"restore it{until} into a directory of its own in {declared.place}"),
         Step("ask", f"open it, hold it against the inner manifest, ask {len(declared.checks)} questions, {fence}"),
         Step("measure", "hold what came of it against RPO and RTO, and the living data against what it was before"),
         Step("remove", "remove the directory with all that is in it"),
         Step(EVIDENCE, "sign the figures, keep the statement, and tell the operators' trail"),
     ]
+
+
+def _dated(declared: Declared, scenario: Scenario, at: datetime | None) -> str:
+    """When data was damaged, where it was, for people."""
+    if scenario != "corruption":
+        return ""
+    if at is not None:
+        return f", at {format_instant(at)}"
+    return f", noticed {f'{format_duration(declared.noticed_after)} later' if declared.noticed_after else 'at once'}"
 
 
 def next_scenario(scenarios: Sequence[Scenario], passed: Mapping[str, datetime]) -> Scenario:

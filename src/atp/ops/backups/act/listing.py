@@ -43,7 +43,7 @@ def list_backups(repository: Repository, *, dataset: str) -> list[Listed]:
         for backup, objects in sorted(found.items())
         if MANIFEST in objects and _is_id(backup)
     ]
-    return sorted(backups, key=_moment)
+    return sorted(backups, key=moment_of)
 
 
 def unfinished_backups(repository: Repository, *, dataset: str) -> set[str]:
@@ -76,14 +76,19 @@ def choose(listed: Sequence[Listed], *, dataset: str, backup: str | None = None,
     if not fitting:
         when = f" from before {at:%Y-%m-%d %H:%M:%SZ}" if at else ""
         raise MissingError(f"could not find a good backup of {dataset}{when}", hint="atp backup list")
-    return max(fitting, key=_moment)
+    return max(fitting, key=moment_of)
 
 
 def newest(listed: Sequence[Listed], *, dataset: str) -> Listed:
     """The newest backup, be it good or not. MissingError: none. Pure."""
     if not listed:
         raise MissingError(f"could not find a backup of {dataset}", hint=f"atp backup run {dataset}")
-    return max(listed, key=_moment)
+    return max(listed, key=moment_of)
+
+
+def not_later(listed: Sequence[Listed], at: datetime) -> list[Listed]:
+    """The backups, good or not, that hold nothing later than a moment. Pure."""
+    return [one for one in listed if moment_of(one) <= at]
 
 
 def is_another(listed: Listed, recorded: Recorded) -> bool:
@@ -112,9 +117,9 @@ def check_recorded(listed: Listed, recorded: Recorded) -> None:
 
 def check_none_newer(listed: Sequence[Listed], chosen: Listed, *, dataset: str, at: datetime | None = None) -> None:
     """RefusedError when a newer backup (from before `at`) is not whole: nobody goes further back unknowingly. Pure."""
-    damaged = [one for one in listed if not one.is_good and (at is None or _moment(one) <= at)]
-    newest = max(damaged, key=_moment, default=chosen)
-    if _moment(newest) > _moment(chosen):
+    damaged = [one for one in listed if not one.is_good and (at is None or moment_of(one) <= at)]
+    newest = max(damaged, key=moment_of, default=chosen)
+    if moment_of(newest) > moment_of(chosen):
         raise RefusedError(
             f"could not restore the newest backup of {dataset}, {newest.backup}: {newest.faults[0]}",
             hint=f"--backup {chosen.backup} is an older one that is whole",
@@ -126,7 +131,7 @@ def last_good(listed: Sequence[Listed]) -> Listed | None:
     return next((one for one in reversed(listed) if one.is_good), None)
 
 
-def _moment(one: Listed) -> datetime:
+def moment_of(one: Listed) -> datetime:
     """What a backup shows, or when it was begun; ids alone do not tell two of one second apart."""
     return one.manifest.consistent_at if one.manifest else begun_at(one.backup)
 

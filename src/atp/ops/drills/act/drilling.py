@@ -20,6 +20,7 @@ from atp.ops.backups.format.seal import Identity
 from atp.ops.drills.act.fence import can_fence, fence_words
 from atp.ops.drills.act.keeping import Keep
 from atp.ops.drills.act.kinds.choose import production_of
+from atp.ops.drills.act.kinds.elsewhere import Elsewhere
 from atp.ops.drills.act.kinds.shape import Production
 from atp.ops.drills.act.running import Fencing, Ran, Recall, Run
 from atp.ops.drills.act.scratch import Scratch, scratch, sweep
@@ -28,6 +29,7 @@ from atp.ops.drills.declare import EVIDENCE, Declared, check_apart, plan
 from atp.ops.drills.evidence.event import event_of, statement_of
 from atp.ops.drills.evidence.figures import Done, OsUser, Previous, Signed
 from atp.ops.drills.evidence.history import missed_slots
+from atp.ops.estate.declare.hosts import is_host
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.record.act import Person
 from atp.ops.record.recording import Recording, begin
@@ -70,14 +72,15 @@ class Hands:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What somebody asked for. `known` is the newest number that the events tell, `previous` the newest statement that
-    they name, `since` when the dataset was last drilled, or first had evidence. `only` is one repository; `addresses`
-    are those of production, which have to be out of reach behind the fence."""
+    they name, `since` when the dataset was last drilled, or first had evidence. `only` is one repository, `at`
+    when the data was damaged; `addresses` are those of production, which have to be out of reach behind the fence."""
 
     scenario: Scenario
     identities: Sequence[Identity]
     estate_sha256: str
     known: int = 0
     only: str | None = None
+    at: datetime | None = None
     forced: str = ""
     addresses: tuple[str, ...] = ()
     previous: Previous | None = None
@@ -125,7 +128,7 @@ def drill(declared: Declared, asked: Asked, hands: Hands) -> Done:
 def planned(declared: Declared, asked: Asked, fence: Fencing = fence_words) -> list[Step]:
     """The steps that a drill would carry out now. InvalidError as for `drill`. Touches nothing."""
     check_apart(declared)
-    return plan(declared, asked.scenario, is_fenced=is_fenced(fence), only=asked.only)
+    return plan(declared, asked.scenario, is_fenced=is_fenced(fence), only=asked.only, at=asked.at)
 
 
 def is_fenced(fence: Fencing) -> bool:
@@ -145,7 +148,7 @@ def _drilled(
     swept: tuple[str, ...],
 ) -> Done:
     act, clock = record.act.id, hands.clock
-    production = production_of(declared, read=hands.read)
+    production, is_beside = _seen_from(hands.host, declared, production_of(declared, read=hands.read))
     ran = Ran(clock.now(), production.look())
     with scratch(declared.place, act=act, dataset=declared.dataset, clock=clock) as place:
         run = _run(declared, production, asked, hands, place, ran)
@@ -162,7 +165,7 @@ def _drilled(
         swept=swept,
         previous_sha256=_previous(asked, hands.keep, number),
         missed_slots=missed_slots(asked.since, declared.period, now=ran.lost_at),
-        key_beside=_is_here(declared, production),
+        key_beside=is_beside,
         os_user=hands.os_user,
     )
     found = [figures(ran, declared, around)]
@@ -174,6 +177,18 @@ def _drilled(
 
     carry_out([step for step in steps if step.name == EVIDENCE], {EVIDENCE: tell}, record=record)
     return found[1]
+
+
+def _seen_from(host: str, declared: Declared, production: Production) -> tuple[Production, bool | None]:
+    """The living data as this machine sees it, and whether it is here; None: nobody can tell. On the machine that
+    drills are declared to run on, apart from the data, something in its place is not looked at, and need not be it; on
+    any other one that there is nothing shows nothing: it may be lost."""
+    is_here = _is_here(declared, production)
+    if not declared.runs_on:
+        return production, is_here
+    if is_host(declared.runs_on, host):
+        return (Elsewhere(production), None) if is_here else (production, False)
+    return production, is_here or None
 
 
 def _is_here(declared: Declared, production: Production) -> bool:
@@ -204,6 +219,7 @@ def _run(declared: Declared, production: Production, asked: Asked, hands: Hands,
         occasion=Occasion(hands.by.id, hands.clock.now(), "a drill", hands.memory),
         recall=hands.recall,
         only=asked.only,
+        at=asked.at,
         addresses=asked.addresses,
     )
 

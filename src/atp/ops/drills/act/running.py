@@ -25,28 +25,38 @@ from atp.errors import (
 from atp.limits import DRILL_ADDRESSES_MAX, DRILL_TOLD_CHARS_MAX, HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
 from atp.ops.backups.act import restoring
 from atp.ops.backups.act.kinds.choose import arrival_of
-from atp.ops.backups.act.kinds.shape import Occasion
-from atp.ops.backups.act.listing import Listed, is_another, list_backups
+from atp.ops.backups.act.kinds.shape import Arrival, Occasion
+from atp.ops.backups.act.listing import Listed, is_another, list_backups, moment_of, newest, not_later
 from atp.ops.backups.act.parts import read_parts
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.evidence import UNASKED, Recorded
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
+from atp.ops.declaration.durations import format_instant
 from atp.ops.drills.act.asking import ask, covered, listening, outside, sockets_here
 from atp.ops.drills.act.kinds.choose import make_ready
 from atp.ops.drills.act.kinds.shape import Living, Production
 from atp.ops.drills.act.questions import Found, Question
 from atp.ops.drills.act.rawcopy import Copied, raw_copy
 from atp.ops.drills.act.scratch import Scratch
-from atp.ops.drills.declare import RECOVERY, Declared, withheld
+from atp.ops.drills.declare import RECOVERY, Declared, damage_at, withheld
 from atp.ops.drills.evidence.figures import LockTried
-from atp.ops.drills.evidence.measure import NOT_ASKED, Beat, Recovered, Walls, lock_tried
+from atp.ops.drills.evidence.measure import (
+    NOT_ASKED,
+    Beat,
+    Recovered,
+    Walls,
+    late_beats,
+    lock_tried,
+    recovered_until,
+)
 from atp.ops.estate.declare.values import Scenario
 from atp.ops.estate.evidence.proofs import Verdict
 from atp.ops.secrecy import without_secrets
 from atp.ports.clock import Clock
 from atp.ports.repository import Repository
 
+_NOTHING_THAT_FOLLOWS = Recorded()
 Recall = Callable[[Repository, Listed, str], Recorded]
 
 
@@ -72,6 +82,7 @@ class Ran:
 
     lost_at: datetime
     before: Living | None
+    damaged_at: datetime | None = None
     after: Living | None = None
     failure: Failure | None = None
     repository: str | None = None
@@ -88,6 +99,16 @@ class Ran:
     raw: Copied | None = None
 
     @property
+    def ends_at(self) -> datetime:
+        """The last moment whose data is worth anything: that of the damage, or else of the loss."""
+        return self.damaged_at or self.lost_at
+
+    @property
+    def is_damaged_before(self) -> bool:
+        """Whether there was time between damage and loss, in which nonsense was written and copied."""
+        return self.ends_at < self.lost_at
+
+    @property
     def fence(self) -> str:
         """Which walls of the fence were found standing."""
         return self.walls.told if self.walls else NOT_ASKED
@@ -102,7 +123,8 @@ class Ran:
 class Run:
     """One drill: the steps of `plan` as methods. `opened` gives a repository by its name, `only` names the one to use;
     `fence` gives the words that start a process behind it, `addresses` are production's: they have to be out of reach,
-    `occasion` is what a restored trail is told; `recall` gives what the operators' trail remembers of a backup."""
+    `at` is when the data was damaged, `occasion` is what a restored trail is told; `recall` gives what the operators'
+    trail remembers of a backup."""
 
     declared: Declared
     production: Production
@@ -116,6 +138,7 @@ class Run:
     occasion: Occasion
     recall: Recall
     only: str | None = None
+    at: datetime | None = None
     addresses: Sequence[str] = ()
     _lost: float = 0.0
     _repository: Repository | None = None
@@ -178,7 +201,10 @@ class Run:
 
     def _declare(self) -> Data:
         self.ran.lost_at, self._lost = self.clock.now(), self.clock.monotonic()
-        return {"lost_at": self.ran.lost_at.isoformat(), "scenario": self.scenario}
+        damaged_at = damage_at(self.declared, self.scenario, lost_at=self.ran.lost_at, at=self.at)
+        self.ran.damaged_at = damaged_at
+        told = {"lost_at": self.ran.lost_at.isoformat(), "scenario": self.scenario}
+        return told | ({"damaged_at": damaged_at.isoformat()} if damaged_at else {})
 
     def _choose(self) -> Data:
         left = self._left()
@@ -191,18 +217,30 @@ class Run:
         self._repository = self.opened(left[0])
         if self.scenario == "ransomware" and self._repository.lock == "none":
             raise _failed("no-repository", f"{self.scenario} leaves no copy: {left[0]} should lock, and does not")
-        found = list_backups(self._repository, dataset=self.declared.dataset)
-        if not found:
-            raise _failed("no-backup", f"{left[0]} has no backup of {self.declared.dataset}")
-        newest = max(found, key=lambda one: one.backup)
-        self.ran.listed = newest
-        if newest.manifest is None or newest.faults:
-            raise _failed(_cause_of(newest), newest.faults[0])
-        self.ran.recorded = self.recall(self._repository, newest, self.declared.dataset)
-        if is_another(newest, self.ran.recorded):
-            raise _failed("exchanged", f"the manifest of {newest.backup} is not the one that was recorded")
+        chosen = self._newest(list_backups(self._repository, dataset=self.declared.dataset), left[0])
+        self.ran.listed = chosen
+        if chosen.manifest is None or chosen.faults:
+            raise _failed(_cause_of(chosen), chosen.faults[0])
+        self.ran.recorded = self.recall(self._repository, chosen, self.declared.dataset)
+        if is_another(chosen, self.ran.recorded):
+            raise _failed("exchanged", f"the manifest of {chosen.backup} is not the one that was recorded")
         self._leg("chosen")
-        return {"backup": newest.backup, "repository": left[0], "manifest_sha256": newest.manifest_sha256}
+        return {"backup": chosen.backup, "repository": left[0], "manifest_sha256": chosen.manifest_sha256}
+
+    def _newest(self, found: Sequence[Listed], repository: str) -> Listed:
+        """The newest backup, or of those from before the damage; be it good or not."""
+        if not found:
+            raise _failed("no-backup", f"{repository} has no backup of {self.declared.dataset}")
+        kept = not_later(found, self.ran.ends_at) if self.ran.is_damaged_before else found
+        if not kept:
+            oldest = min(found, key=moment_of)
+            told = (
+                f"{repository} has no backup of {self.declared.dataset} from before {format_instant(self.ran.ends_at)}"
+            )
+            raise _failed(
+                "no-backup", f"{told}: the oldest, {oldest.backup}, is of {format_instant(moment_of(oldest))}"
+            )
+        return newest(kept, dataset=self.declared.dataset)
 
     def _check_keys(self) -> None:
         """When the first recipient's key is lost, one that is given is left out, and there has to be another."""
@@ -223,13 +261,7 @@ class Run:
         assert manifest is not None and repository is not None
         target = restoring.observe_target(self.scratch.copy, kind=manifest.kind, replace=None)
         restored = restoring.Restored(manifest.backup, str(target.place))
-        arrival = arrival_of(
-            manifest,
-            repository=repository,
-            identities=self.identities,
-            occasion=self.occasion,
-            recorded=self.ran.recorded or UNASKED,
-        )
+        arrival = self._arrival(manifest, repository)
         steps = restoring.plan(manifest, target, arrival)
         one = restoring.Restore(repository, manifest, target, arrival, self.identities, _nothing, restored)
         one.carry_out(steps, record=_Within(record, "restore"))
@@ -237,6 +269,27 @@ class Run:
         self.ran.entries, self.ran.total_bytes = restored.entries, restored.total_bytes
         self._leg("restored")
         return {"entries": restored.entries, "total_bytes": restored.total_bytes}
+
+    def _arrival(self, manifest: Manifest, repository: Repository) -> Arrival:
+        """What makes a dataset of the backup again: as it was when it was damaged, where that was before the loss."""
+
+        def arrive(at: datetime | None, recorded: Recorded = self.ran.recorded or UNASKED) -> Arrival:
+            return arrival_of(
+                manifest,
+                repository=repository,
+                identities=self.identities,
+                at=at,
+                occasion=self.occasion,
+                recorded=recorded,
+            )
+
+        if not self.ran.is_damaged_before:
+            return arrive(None)
+        try:
+            return arrive(self.ran.ends_at)
+        except MissingError:  # what was shipped ends before the damage: as far as it is known to reach
+            reach = arrive(None).reaches_to
+            return arrive(reach) if reach > manifest.consistent_at else arrive(None, _NOTHING_THAT_FOLLOWS)
 
     def _ask(self) -> Data:
         manifest = self.ran.manifest
@@ -279,10 +332,17 @@ class Run:
             ledger = read_ledger(Path(heartbeat.ledger), until=self.ran.lost_at) if heartbeat else None
             beats = [Beat(name, at, at) for name, at in self.ran.found.beats]
             assert self.ran.reaches_to is not None, "it was restored"
-            self.ran.recovered = Recovered(beats, self.ran.reaches_to, ledger)
+            self.ran.recovered = recovered_until(self.ran.ends_at, beats, self.ran.reaches_to, ledger)
+            self._check_before(late_beats(self.ran.damaged_at, self.ran.lost_at, beats, ledger or ()))
         if self.ran.failure is None:
             self.ran.raw = raw_copy(self.scratch.copy, self.scratch.raw, monotonic=self.clock.monotonic)
         return {"legs": {name: round(seconds, 3) for name, seconds in self.ran.legs.items()}}
+
+    def _check_before(self, late: Sequence[Beat]) -> None:
+        """What was written after the damage must not have come back."""
+        if late and self.ran.damaged_at is not None:
+            told = f"{len(late)} heartbeats from after the damage at {format_instant(self.ran.damaged_at)} came back"
+            raise _failed("past-the-damage", f"{told}, the first of {format_instant(late[0].at)}")
 
     def _remove(self) -> Data:
         self.scratch.remove()

@@ -46,7 +46,12 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
     answers = tuple(_clean(answer) for answer in ran.found.answers) if ran.found else ()
     answered = ran.legs.get("answered") if ran.failure is None else None
     rto = judge_rto(_rounded(answered), declared.rto, failed=failed)
-    rpo = judge_rpo(ran.recovered if ran.failure is None else None, declared.rpo, lost_at=ran.lost_at)
+    rpo = judge_rpo(
+        ran.recovered if ran.failure is None else None,
+        declared.rpo,
+        lost_at=ran.ends_at,
+        is_damaged=ran.is_damaged_before,
+    )
     source = Source(
         before_sha256=ran.before.sha256 if ran.before else None, after_sha256=ran.after.sha256 if ran.after else None
     )
@@ -69,6 +74,7 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         number=around.number,
         act=around.act,
         lost_at=ran.lost_at,
+        damaged_at=ran.damaged_at,
         objectives=objectives,
         fence=ran.fence,
         place=around.place,

@@ -106,14 +106,16 @@ class Signed(msgspec.Struct, frozen=True):
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One drill. `number` counts the drills of a dataset from 1; `cause` is a word for what went wrong first.
+    `damaged_at`, of corruption: from then on the data was nonsense, so what came back is from before, and held
+    against that moment.
 
     `recorded` says what of the backup was held against the operators' trail: that nothing was is no failure, only less.
     `previous_sha256` is of the envelope of the drill's predecessor, None for the first: whoever takes one away breaks
     the chain. `missed_slots` are instants since then at which a drill was due and none came. `ratio_to_raw_copy` is the
     time of the restore over that of a plain copy of as many bytes; `argv` are programs that were run. `key_beside`:
-    the private key was given on the machine of the living data. `user` is the person who acts, `os_user` whom the
-    kernel knows. `owner` and `classification` are what the estate file says of the `dataset`; its text is in the trail
-    under `estate_sha256`. What has a default may be missing in older records, which stay valid.
+    the private key was given on the machine of the living data; None: nobody can tell. `user` is the person who acts,
+    `os_user` whom the kernel knows. `owner` and `classification` are what the estate file says of the `dataset`; its
+    text is in the trail under `estate_sha256`. What has a default may be missing in older records, which stay valid.
     """
 
     verdict: Verdict
@@ -127,6 +129,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     host: str
     user: str
     estate_sha256: str
+    damaged_at: Aware | None = None
     backup: str | None = None
     repository: str | None = None
     rpo_seconds: Seconds | None = None

@@ -60,6 +60,30 @@ class Recovered:
     ledger: Sequence[Beat] | None
 
 
+def recovered_until(
+    ends_at: datetime, beats: Sequence[Beat], reaches_to: datetime, ledger: Sequence[Beat] | None
+) -> Recovered:
+    """What came back, held against what was acknowledged until a moment. Pure."""
+    kept = None if ledger is None else [beat for beat in ledger if beat.at <= ends_at]
+    return Recovered(beats, reaches_to, kept)
+
+
+def late_beats(
+    damaged_at: datetime | None, lost_at: datetime, beats: Sequence[Beat], ledger: Sequence[Beat]
+) -> list[Beat]:
+    """The heartbeats in a copy that were written between the damage and the loss, by what it says itself and by the
+    ledger: where it holds them it holds the damage too. Later ones tell of a clock that was set. Pure."""
+    if damaged_at is None:
+        return []
+    late = {beat.id for beat in ledger if beat.at > damaged_at}
+    return [beat for beat in beats if beat.at <= lost_at and (beat.at > damaged_at or beat.id in late)]
+
+
+def damage_told(damaged_at: datetime | None) -> str:
+    """When the data was damaged, behind the name of a scenario; nothing where it was not."""
+    return f" of {format_second(damaged_at)}" if damaged_at else ""
+
+
 def judge_rto(achieved_seconds: float | None, wanted: timedelta | None, *, failed: Verdict | None) -> Objective:
     """From the loss to the last declared answer. `failed` is what stopped the drill before that, if anything did."""
     wanted_seconds = wanted.total_seconds() if wanted is not None else None
@@ -92,8 +116,10 @@ def acknowledged(found: Recovered) -> Acknowledged:
     )
 
 
-def judge_rpo(found: Recovered | None, wanted: timedelta | None, *, lost_at: datetime) -> Objective:
-    """From the newest recovered heartbeat to the loss.
+def judge_rpo(
+    found: Recovered | None, wanted: timedelta | None, *, lost_at: datetime, is_damaged: bool = False
+) -> Objective:
+    """From the newest recovered heartbeat to the loss, or to the damage that came before it.
 
     Without a heartbeat within the RPO it passes never: then it fails when the ledger has writes that are lost, and is
     insufficient when nobody knows whether there were any.
@@ -116,7 +142,8 @@ def judge_rpo(found: Recovered | None, wanted: timedelta | None, *, lost_at: dat
         return insufficient("the copy holds a heartbeat from after the loss: a clock was set")
     if found.ledger is None:
         return insufficient("there is no ledger: what was acknowledged and lost is not known")
-    told = f"the newest recovered heartbeat is {about(age)} old, {sums.lost} acknowledged writes after it are lost"
+    old = "older than the damage" if is_damaged else "old"
+    told = f"the newest recovered heartbeat is {about(age)} {old}, {sums.lost} acknowledged writes after it are lost"
     if wanted is None or wanted_seconds is None:
         return insufficient(f"{told}; the estate file sets no RPO")
     if age <= wanted:

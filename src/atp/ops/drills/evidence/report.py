@@ -6,7 +6,7 @@ from html import escape
 from atp.ops.declaration.durations import format_second
 from atp.ops.drills.evidence.chart import chart
 from atp.ops.drills.evidence.history import Drill
-from atp.ops.drills.evidence.measure import account_told, recorded_told
+from atp.ops.drills.evidence.measure import account_told, damage_told, recorded_told
 from atp.ops.estate.evidence.signoff import Review
 
 Missing = Mapping[str, Sequence[int]]
@@ -98,7 +98,15 @@ def _row(drill: Drill) -> tuple[str, ...]:
     done = drill.done
     lengths = (_seconds(done.rto_seconds), _seconds(done.rpo_seconds))
     lost_at = format_second(done.lost_at)
-    return (drill.name, lost_at, done.scenario, done.verdict, *lengths, done.backup or "none", drill.by)
+    return (
+        drill.name,
+        lost_at,
+        done.scenario + damage_told(done.damaged_at),
+        done.verdict,
+        *lengths,
+        done.backup or "none",
+        drill.by,
+    )
 
 
 def _lines(drill: Drill, reviews: Reviews) -> Iterator[str]:
@@ -120,7 +128,7 @@ def _lines(drill: Drill, reviews: Reviews) -> Iterator[str]:
     if done.missed_slots:
         yield f"Before it a drill was due and none came: {', '.join(map(format_second, done.missed_slots))}."
     if done.forced:
-        yield f"It was forced in revenue hours: {done.forced}"
+        yield f"It was forced: {done.forced}"
     if done.statement:
         signed = done.statement
         yield f"Statement sha256 {signed.sha256}, signed by {signed.signed_by} ({signed.whose})."

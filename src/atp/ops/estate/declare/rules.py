@@ -100,6 +100,10 @@ def check_dataset(dataset: Dataset) -> Iterator[Contradiction]:
         yield Contradiction("drill.place", "it is where the living data is", "a scratch place of its own")
     if drill and backup is None:
         yield Contradiction("drill", "there is no backup to restore", "add backup: ...")
+    if drill and drill.noticed_after and dataset.retention and dataset.retention <= drill.noticed_after:
+        kept = format_duration(dataset.retention)
+        reason = f"when it is noticed every copy from before is gone: they are kept for {kept}"
+        yield Contradiction("drill.noticed_after", reason, "less than retention")
     if drill and drill.heartbeat:
         yield from _beating(dataset, drill.heartbeat)
     for at, check in enumerate(drill.checks if drill else ()):

@@ -26,6 +26,9 @@ Lock = Literal["compliance", "governance", "local", "none"]
 Scenario = Literal["deletion", "corruption", "ransomware", "host-loss", "key-loss", "region-loss"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
+Host = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$", examples=["safe-1", "safe-1.example.org"])
+]
 Role = Annotated[Name, Meta(description="A role of `contacts`.", extra={"refers": ["contacts"]})]
 Environment = Annotated[Name, Meta(description="One of `environments`.", extra={"refers": ["environments"]})]
 Thing = Annotated[Name, Meta(description="A service or a dataset.", extra={"refers": ["services", "datasets"]})]
@@ -111,6 +114,16 @@ class Drill(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         "deletion",
     )
     heartbeat: Annotated[Heartbeat | None, Meta(description="What the RPO of a drill is measured with.")] = None
+    noticed_after: Annotated[
+        Duration | None,
+        Meta(
+            description="How long corruption goes unnoticed: it is rehearsed with a copy from before. Absent: at once."
+        ),
+    ] = None
+    runs_on: Annotated[
+        Host | None,
+        Meta(description="The machine with the private key, apart from the data, on which drills are run."),
+    ] = None
 
 
 class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

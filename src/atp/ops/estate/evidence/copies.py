@@ -11,20 +11,21 @@ from atp.limits import ERASABLE_RETENTION_DAYS_MAX
 from atp.ops.declaration.durations import about, format_duration, format_second
 from atp.ops.estate.declare.values import Backup, Dataset, Estate, Repository
 from atp.ops.estate.evidence.finding import Colour, Finding
-from atp.ops.estate.evidence.proofs import Proofs, Stored
+from atp.ops.estate.evidence.proofs import Evidence, Proofs, Stored
 
 _SECRETIVE = ("confidential", "restricted")
 WANTED = {"copies": 3, "media": 2, "offsite": 1, "immutable": 1}
 _LOCK_COLOURS: dict[str, Colour] = {"compliance": "green", "governance": "amber", "local": "amber", "none": "red"}
 KEY_BESIDE = "key and backup on the source machine"
-KEY_APART = "run drills where the key is, and the data is not"
+KEY_NOT_TOLD = "no drill told yet where the private key lies"
 NOT_RECORDED = "nothing is recorded"
 NOT_READ = "the operators' trail was not read"
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A dataset with what is declared and what is known of it; `is_read` tells whether the trail was read at all."""
+    """A dataset with what is declared and what is known of it; `is_read` tells whether the trail was read at all,
+    `is_key_here` that whoever judges holds a private key beside the data."""
 
     name: str
     dataset: Dataset
@@ -32,6 +33,7 @@ class Subject:
     proofs: Proofs
     is_read: bool
     now: datetime
+    is_key_here: bool = False
 
     def repositories(self) -> Mapping[str, Repository]:
         """The repositories that copies go to, by name."""
@@ -71,7 +73,22 @@ class Subject:
         if self.dataset.drill is None:
             return self.edit("drill: {place: ..., checks: [...]}")
         which = f" --scenario {scenario}" if scenario else ""
-        return f"atp drill run {self.name}{which} --identity KEY.txt"
+        where = f"on {self.dataset.drill.runs_on}: " if self.dataset.drill.runs_on else ""
+        return f"{where}atp drill run {self.name}{which} --identity KEY.txt"
+
+    def part_key(self) -> str:
+        """The next move that drills where the key is, and the data is not; the key that lies beside it has to go."""
+        if self.dataset.drill is not None and self.dataset.drill.runs_on:
+            return f"take the key away from the data, then {self.rehearse()}"
+        return f"take the key away from the data, then {self.edit('drill.runs_on: HOST, where the key is')}"
+
+
+def subjects(estate: Estate, evidence: Evidence, now: datetime) -> Iterator[Subject]:
+    """Every dataset with what is known of it."""
+    is_read = evidence.read_at is not None
+    for name, dataset in estate.datasets.items():
+        is_key_here = name in evidence.keys_here
+        yield Subject(name, dataset, estate, evidence.of(name), is_read, now, is_key_here)
 
 
 def copy_findings(subject: Subject) -> Iterator[Finding]:
@@ -199,12 +216,13 @@ def _encryption(subject: Subject, backup: Backup) -> Finding:
     if not copies or any(copy.encrypted is None for copy in copies.values()):
         return subject.unknown("encrypted", "whether the newest copies are encrypted", run)
     told, drill = "the newest copies are encrypted", subject.proofs.drill
+    if subject.is_key_here:
+        return subject.finding("amber", "encrypted", f"{told}; {KEY_BESIDE}, as the server has it", subject.part_key())
     if drill is None or drill.key_beside is None:
-        told = f"{told}; no drill told yet where the private key lies"
-        return subject.finding("amber", "encrypted", told, subject.rehearse())
+        return subject.finding("amber", "encrypted", f"{told}; {KEY_NOT_TOLD}", subject.rehearse())
     if drill.key_beside:
         told = f"{told}; {KEY_BESIDE}, {drill.host}"
-        return subject.finding("amber", "encrypted", told, KEY_APART)
+        return subject.finding("amber", "encrypted", told, subject.part_key())
     return subject.finding("green", "encrypted", f"{told}; the private key is apart from the data, on {drill.host}")
 
 

@@ -23,7 +23,8 @@ class Due:
     """One thing to do again and again: from `due_at` on it should be done, after `overdue_at` it is late.
 
     None is at once: what was never done is overdue. `last_at` is when it was last done well, `tried_at` when it was
-    last done at all, as far as the trail tells; `scenario` is the drill's whose turn it is.
+    last done at all, as far as the trail tells; `scenario` is the drill's whose turn it is, `runs_on` where it has to
+    be run, empty where nobody says so.
     """
 
     dataset: str
@@ -35,6 +36,7 @@ class Due:
     overdue_at: datetime | None
     every: timedelta
     scenario: str = ""
+    runs_on: str = ""
 
 
 def due_of(name: str, dataset: Dataset, proofs: Proofs, now: datetime) -> Iterator[Due]:
@@ -76,12 +78,12 @@ def _verify(name: str, backup: Backup, proofs: Proofs, now: datetime) -> Due:
 def _drill(name: str, drill: Drill, proofs: Proofs, now: datetime) -> Due:
     passed_at = max((one.at for one in proofs.drills if one.verdict == "pass"), default=None)
     tried_at, every = proofs.drill.at if proofs.drill else None, drill.period
-    scenario = next_scenario(proofs.drills, drill)
+    scenario, runs_on = next_scenario(proofs.drills, drill), drill.runs_on or ""
     if passed_at is None:
-        return Due(name, "drill", "overdue", None, tried_at, None, None, every, scenario)
+        return Due(name, "drill", "overdue", None, tried_at, None, None, every, scenario, runs_on)
     due_at, overdue_at = passed_at + every * _SOON, passed_at + every
     state = _state(now, due_at, overdue_at)
-    return Due(name, "drill", state, passed_at, tried_at, due_at, overdue_at, every, scenario)
+    return Due(name, "drill", state, passed_at, tried_at, due_at, overdue_at, every, scenario, runs_on)
 
 
 def _state(now: datetime, due_at: datetime, overdue_at: datetime) -> State:

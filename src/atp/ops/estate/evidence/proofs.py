@@ -20,11 +20,11 @@ Five actions count, each on a resource whose id is the dataset's name; the event
                      locked_until   until when one of them is locked (absent: none is)
     drill.done       verdict, backup, repository as above
                      scenario     which loss was rehearsed
-                     rpo_seconds  from the last restored commit to the loss (absent: not measured)
+                     rpo_seconds  from the last restored commit to the loss, or to the damage (absent: not measured)
                      rto_seconds  from the loss to the last check passed (absent: not measured)
                      failed       names of the checks that failed
                      host         the machine that it was run on, where the private key was
-                     key_beside   whether the living data is on that machine too (absent: not known)
+                     key_beside   whether the living data is on that machine too (absent: nobody can tell)
                      number       which drill of the dataset it is, from 1
                      lock         `verdict`: what came of trying to break the lock of the repository
                      statement    `sha256`: the digest of its signed statement
@@ -180,12 +180,14 @@ class Proofs:
 class Evidence:
     """What the trail says as of `read_at`; None when it was not read, so that nothing is known.
 
-    `unreadable` counts events whose `data` is not as documented: they prove nothing.
+    `unreadable` counts events whose `data` is not as documented: they prove nothing. `keys_here` are datasets beside
+    which whoever judges holds a private key.
     """
 
     read_at: datetime | None = None
     datasets: Mapping[str, Proofs] = field(default_factory=dict)
     unreadable: int = 0
+    keys_here: frozenset[str] = frozenset()
 
     def of(self, dataset: str) -> Proofs:
         """What is known of one dataset, perhaps nothing."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from atp.ops.estate.declare.values import Estate
-from atp.ops.estate.evidence.copies import Subject, copy_findings
+from atp.ops.estate.evidence.copies import Subject, copy_findings, subjects
 from atp.ops.estate.evidence.finding import COLOURS, PROVEN_BY_EVIDENCE, Colour, Finding, Score, score_of, worst
 from atp.ops.estate.evidence.proofs import Evidence
 from atp.ops.estate.evidence.restores import drill_findings, objective_findings
+from atp.ops.estate.evidence.standing import standing_of
 from atp.ops.estate.evidence.stewardship import stewardship_findings
 
 
@@ -29,8 +30,8 @@ class Review:
 
     @property
     def colour(self) -> Colour:
-        """The worst colour of all."""
-        return worst(finding.colour for finding in self.findings)
+        """The worst colour of all answers and datasets."""
+        return worst([*(finding.colour for finding in self.findings), *self.datasets.values()])
 
     def open_findings(self) -> tuple[Finding, ...]:
         """What is not green."""
@@ -40,14 +41,12 @@ class Review:
 def review(estate: Estate, evidence: Evidence, now: datetime) -> Review:
     """Answer every question of the self-review. Pure: the same values give the same review.
 
-    A dataset has the worst colour of its answers; where nothing is known it is grey, never green. The owner of a
-    dataset counts as an answer of it.
+    A dataset has the colour that `standing_of` gives it; where nothing is known it is grey, never green. Its answers
+    ask more, and each has a colour of its own.
     """
-    found = [*stewardship_findings(estate, now), *_datasets(estate, evidence, now)]
-    colours = dict[str, list[Colour]]()
-    for one in found:
-        colours.setdefault(one.subject, []).append(one.colour)
-    datasets = {name: worst(colours[f"dataset {name}"]) for name in estate.datasets}
+    known = tuple(subjects(estate, evidence, now))
+    found = [*stewardship_findings(estate, now), *(one for subject in known for one in _answers(subject))]
+    datasets = {subject.name: standing_of(subject).colour for subject in known}
     if evidence.unreadable:
         told = f"{evidence.unreadable} events of backups and drills cannot be read: they prove nothing"
         found.append(Finding("amber", "estate", "evidence", told, "atp query --tenant operations --action backup.done"))
@@ -58,10 +57,7 @@ def review(estate: Estate, evidence: Evidence, now: datetime) -> Review:
     return Review(now, evidence.read_at, tuple(found), datasets, *scores)
 
 
-def _datasets(estate: Estate, evidence: Evidence, now: datetime) -> Iterator[Finding]:
-    for name, dataset in estate.datasets.items():
-        is_read = evidence.read_at is not None
-        subject = Subject(name, dataset, estate, evidence.of(name), is_read, now)
-        yield from objective_findings(subject)
-        yield from copy_findings(subject)
-        yield from drill_findings(subject)
+def _answers(subject: Subject) -> Iterator[Finding]:
+    yield from objective_findings(subject)
+    yield from copy_findings(subject)
+    yield from drill_findings(subject)

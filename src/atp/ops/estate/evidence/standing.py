@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from atp.ops.declaration.durations import about, format_duration
 from atp.ops.estate.declare.values import Backup, Drill
-from atp.ops.estate.evidence.copies import KEY_APART, Subject, copy_findings
+from atp.ops.estate.evidence.copies import Subject, copy_findings
 from atp.ops.estate.evidence.due import Due, due_of, grace_of
 from atp.ops.estate.evidence.finding import Colour
 from atp.ops.estate.evidence.proofs import Drilled
@@ -24,7 +24,7 @@ COLOURS: tuple[Colour, ...] = ("red", "grey", "amber", "green")
 """Worst first. Where nothing was ever shown, what is weak about it is the smaller worry: grey goes before amber."""
 WORDS: Mapping[Colour, str] = {"red": "broken", "grey": "unknown", "amber": "weak", "green": "proven"}
 """What a colour is called where it cannot be seen."""
-_OF_STORES = ("isolation", "isolated", "lock", "immutable", "unlocked", "gone")
+_OF_STORES = ("isolation", "isolated", "lock", "immutable", "unlocked", "gone", "recipients", "encrypted")
 _OF_ERASURE = ("unlocked", "gone")
 _FAILED = ("fail", "error")
 
@@ -48,10 +48,10 @@ class Standing:
     due: tuple[Due, ...]
 
 
-def standing_of(subject: Subject, *, is_key_here: bool = False) -> Standing:
-    """How a dataset stands. `is_key_here`: the private key lies on the machine of the data, so both fall together."""
+def standing_of(subject: Subject) -> Standing:
+    """How a dataset stands: the one place where its colour comes from, for every page, document and command."""
     due = tuple(due_of(subject.name, subject.dataset, subject.proofs, subject.now))
-    found = sorted(_reasons(subject, due, is_key_here), key=lambda one: COLOURS.index(one.colour))
+    found = sorted(_reasons(subject, due), key=lambda one: COLOURS.index(one.colour))
     return Standing(subject, found[0].colour if found else "green", tuple(found), due)
 
 
@@ -60,7 +60,7 @@ def last_drills(subject: Subject) -> dict[str, Drilled]:
     return {drill.scenario: drill for drill in subject.proofs.drills}
 
 
-def _reasons(subject: Subject, due: tuple[Due, ...], is_key_here: bool) -> Iterator[Reason]:
+def _reasons(subject: Subject, due: tuple[Due, ...]) -> Iterator[Reason]:
     backup, drill = subject.dataset.backup, subject.dataset.drill
     if backup is None:
         yield Reason("red", "it has no backup", subject.edit("backup: {repository: ..., ...}"))
@@ -69,18 +69,12 @@ def _reasons(subject: Subject, due: tuple[Due, ...], is_key_here: bool) -> Itera
     for one in due:
         if one.last_at is not None and one.state != "ok":
             yield _of_due(subject, one)
-    yield from _of_stores(subject, backup)
+    yield from _of_stores(subject)
     if drill is None:
         told = "no drill is declared: that it can be restored is a hope"
         yield Reason("grey", told, subject.rehearse())
         return
     yield from _of_drills(subject, drill)
-    newest = subject.proofs.drill
-    if is_key_here or (newest is not None and newest.key_beside):
-        told = (
-            "the private key lies on the machine of the data: whoever takes it reads all copies, and both burn together"
-        )
-        yield Reason("amber", told, KEY_APART)
 
 
 def _of_copies(subject: Subject, backup: Backup) -> Iterator[Reason]:
@@ -124,7 +118,7 @@ def _of_due(subject: Subject, one: Due) -> Reason:
     return Reason("red" if is_late else "amber", sentence, move)
 
 
-def _of_stores(subject: Subject, backup: Backup) -> Iterator[Reason]:
+def _of_stores(subject: Subject) -> Iterator[Reason]:
     """What the stores are not, or are not shown to be: a copy that is there is better than none, so never red. One that
     keeps what has to be erased is worse than none."""
     if not subject.copies():
@@ -133,12 +127,6 @@ def _of_stores(subject: Subject, backup: Backup) -> Iterator[Reason]:
         if finding.check in _OF_STORES and finding.colour != "green":
             is_red = finding.colour == "red" and finding.check in _OF_ERASURE
             yield Reason("red" if is_red else "amber", finding.sentence, finding.next_move)
-    if not backup.recipients:
-        told = "its copies are encrypted to nobody"
-        yield Reason("amber", told, subject.edit("backup.recipients: [age1...]"))
-    elif bare := [name for name, copy in subject.copies().items() if copy.encrypted is False]:
-        told = f"the newest copy in {', '.join(bare)} is not encrypted"
-        yield Reason("amber", told, f"atp backup run {subject.name}")
 
 
 def _of_drills(subject: Subject, drill: Drill) -> Iterator[Reason]:
