@@ -1,6 +1,8 @@
 """What the record of a drill holds beyond its verdict: its predecessor, missed slots, the lock, the raw copy."""
 
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,6 +147,11 @@ def test_a_lock_that_cannot_be_tried_stops_nothing_and_is_not_green(world: World
 
 
 def test_the_restore_is_held_against_a_raw_copy_of_its_bytes(ready: World) -> None:
+    little = ready.drill()
+    assert little.raw_copy_bytes > 0 and little.ratio_to_raw_copy is None, "the time of so little is chance"
+    with closing(sqlite3.connect(ready.source)) as database, database:
+        database.execute("INSERT INTO letter (title, body) VALUES ('long', randomblob(2000000))")
+    ready.back_up()
     done = ready.drill()
     assert done.raw_copy_bytes == done.total_bytes > 0
     assert done.ratio_to_raw_copy is not None and done.ratio_to_raw_copy > 0

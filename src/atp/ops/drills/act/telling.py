@@ -1,5 +1,6 @@
 """What a drill saw -> its figures and verdicts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,7 +19,10 @@ from atp.ops.drills.evidence.measure import (
     judge_rto,
     judge_source,
 )
+from atp.ops.estate.evidence.proofs import Verdict
 from atp.ops.secrecy import without_secrets
+
+_RATIO_BYTES_MIN = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +48,11 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
     """Everything that is known of a drill that has ended, but the statement. Pure."""
     failed, reason = (ran.failure.verdict, without_secrets(ran.failure.reason)) if ran.failure else (None, "")
     answers = tuple(_clean(answer) for answer in ran.found.answers) if ran.found else ()
-    answered = ran.legs.get("answered") if ran.failure is None else None
-    rto = judge_rto(_rounded(answered), declared.rto, failed=failed)
-    rpo = judge_rpo(
-        ran.recovered if ran.failure is None else None,
-        declared.rpo,
-        lost_at=ran.ends_at,
-        is_damaged=ran.is_damaged_before,
-    )
     source = Source(
         before_sha256=ran.before.sha256 if ran.before else None, after_sha256=ran.after.sha256 if ran.after else None
     )
-    is_replaced = ran.before is not None and ran.after is not None and ran.before.identity != ran.after.identity
-    objectives: tuple[Objective, ...] = (
-        judge_content(answers, failed=failed, reason=reason[:DRILL_TOLD_CHARS_MAX]),
-        rto,
-        rpo,
-        judge_fence(ran.fence),
-        judge_source(source, is_replaced=is_replaced, is_walled=ran.walls is not None and ran.walls.files),
-    )
-    if ran.lock is not None and ran.lock.verdict != "not promised":
-        objectives += (judge_lock(ran.lock),)
-    if ran.recorded is not None and ran.recorded != UNASKED:
-        objectives += (judge_record(is_recorded=ran.recorded.manifest_sha256 is not None),)
+    objectives = _judged(ran, declared, answers, source, failed=failed, reason=reason)
+    achieved = {one.name: one.achieved_seconds for one in objectives}
     manifest = ran.manifest
     return Done(
         verdict=verdict_of(objectives),
@@ -83,8 +69,8 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
         estate_sha256=around.estate_sha256,
         backup=ran.listed.backup if ran.listed else None,
         repository=ran.repository,
-        rpo_seconds=rpo.achieved_seconds,
-        rto_seconds=rto.achieved_seconds,
+        rpo_seconds=achieved["rpo"],
+        rto_seconds=achieved["rto"],
         failed=tuple(answer.name for answer in answers if not answer.passed),
         cause=ran.failure.cause if ran.failure else "",
         reason=reason,
@@ -116,13 +102,34 @@ def figures(ran: Ran, declared: Declared, around: Around) -> Done:
     )
 
 
+def _judged(
+    ran: Ran, declared: Declared, answers: Sequence[Answer], source: Source, *, failed: Verdict | None, reason: str
+) -> tuple[Objective, ...]:
+    """Every objective; of lock and record there is one where something was promised, and asked."""
+    answered = ran.legs.get("answered") if ran.failure is None else None
+    recovered = ran.recovered if ran.failure is None else None
+    is_replaced = ran.before is not None and ran.after is not None and ran.before.identity != ran.after.identity
+    objectives: tuple[Objective, ...] = (
+        judge_content(answers, failed=failed, reason=reason[:DRILL_TOLD_CHARS_MAX]),
+        judge_rto(_rounded(answered), declared.rto, failed=failed),
+        judge_rpo(recovered, declared.rpo, lost_at=ran.ends_at, is_damaged=ran.is_damaged_before),
+        judge_fence(ran.fence),
+        judge_source(source, is_replaced=is_replaced, is_walled=ran.walls is not None and ran.walls.files),
+    )
+    if ran.lock is not None and ran.lock.verdict != "not promised":
+        objectives += (judge_lock(ran.lock),)
+    if ran.recorded is not None and ran.recorded != UNASKED:
+        objectives += (judge_record(is_recorded=ran.recorded.manifest_sha256 is not None),)
+    return objectives
+
+
 def _clean(answer: Answer) -> Answer:
     return Answer(without_secrets(answer.name), answer.passed, without_secrets(answer.told))
 
 
 def _ratio(ran: Ran) -> float | None:
-    """The restore's time for a byte over that of a plain copy."""
-    if ran.raw is None or ran.total_bytes == 0 or ran.raw.seconds == 0:
+    """The restore's time for a byte over that of a plain copy; none of so little that its time is chance."""
+    if ran.raw is None or min(ran.total_bytes, ran.raw.total_bytes) < _RATIO_BYTES_MIN or ran.raw.seconds == 0:
         return None
     restore = (ran.legs["restored"] - ran.legs["chosen"]) / ran.total_bytes
     return round(restore / (ran.raw.seconds / ran.raw.total_bytes), 2)
