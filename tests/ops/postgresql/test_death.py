@@ -27,7 +27,7 @@ OURS = ("postgres", "pg_basebackup", "pg_receivewal", "psql")
 SECONDS_MAX = 30.0
 PR_SET_CHILD_SUBREAPER = 36
 BACKUP = ["ask", "store", "lock", "publish"]
-RESTORE = ["fetch", "check", "log", "recover", "place"]
+RESTORE = ["fetch", "check", "recover", "place"]
 DRILL = ["choose", "restore/fetch", "restore/log", "restore/recover", "ask", "measure", "remove", "evidence"]
 if "ATP_SOAK" not in os.environ:  # a bounded run takes two of each, the seed says which
     BACKUP, RESTORE, DRILL = (

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader, FileIO
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, Protocol, TypeAlias
 
 from atp.errors import AtpError, TamperedError, UnauthorizedError, UnavailableError
 
@@ -124,7 +124,14 @@ def _reading(end: int) -> BufferedReader:
     return BufferedReader(FileIO(end), _BUFFER_BYTES)
 
 
-def write_all(into: FileIO, data: bytes) -> None:
+class Takes(Protocol):
+    """A file without a buffer, or what stands for one."""
+
+    def write(self, data: memoryview, /) -> int:
+        """Take some of it, and say how much."""
+
+
+def write_all(into: Takes, data: bytes) -> None:
     """Write all of it: a pipe may take less at once."""
     view = memoryview(data)
     while view:

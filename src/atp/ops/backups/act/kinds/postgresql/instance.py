@@ -6,7 +6,6 @@ refuses to run as root, so root's files are shown to it as those of another user
 
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -116,13 +115,6 @@ def major_of(data: Path) -> int:
         return int((data / "PG_VERSION").read_text()[:10])
     except (OSError, ValueError):
         raise MalformedError(f"could not find a cluster in {data.name}: it has no PG_VERSION") from None
-
-
-def restore_command(folder: Path) -> str:
-    """What fetches a segment out of a folder, in the words of the setting. One that is there and cannot be copied ends
-    the server (a code over 125), which takes any other failure for the end of the log."""
-    segment = f"{shlex.quote(str(folder)).replace('%', '%%')}/%f"
-    return f"test ! -e {segment} && exit 1; cp {segment} %p || exit 255"
 
 
 def control_of(data: Path) -> dict[str, str]:
