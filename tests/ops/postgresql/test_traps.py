@@ -16,7 +16,7 @@ from atp.ops.backups.format.seal import parse_identities, parse_recipients, seal
 from tests.cli.running import Atp
 from tests.contracts.machine import small_disk
 from tests.contracts.vaults import release
-from tests.ops.postgresql.bank import Cluster, alone, banking, command_of, following, program, shipped
+from tests.ops.postgresql.bank import Cluster, alone, banking, command_of, covered, following, program, shipped
 
 pytestmark = [pytest.mark.whole, pytest.mark.slow]
 
@@ -87,7 +87,7 @@ def test_a_target_that_the_log_does_not_reach_is_refused_before_anything_is_fetc
 
 def test_a_moment_after_the_last_commit_that_the_log_covers_is_the_end(atp: Atp, lived: Path) -> None:
     """The server itself dies with an error here, after it said that it was ready."""
-    code, said = restored(atp, "--at", covered(shipped(lived)[-1]))
+    code, said = restored(atp, "--at", covered(shipped(lived)[-1]).isoformat())
     assert code == 0, said
 
 
@@ -135,7 +135,7 @@ def test_a_segment_that_was_sealed_damaged_is_red_and_says_how_far_it_reaches(
     reaches = said.rpartition("--at ")[2].split(")")[0].strip()
     assert restored(atp, "--at", reaches)[0] == 0, "up to there it can be restored"
     shutil.rmtree("back")
-    assert restored(atp, "--at", covered(shipped(lived)[-1]))[0] == 1, "a moment behind it cannot"
+    assert restored(atp, "--at", covered(shipped(lived)[-1]).isoformat())[0] == 1, "a moment behind it cannot"
 
 
 def test_a_segment_of_which_the_rest_was_never_written_is_damaged(atp: Atp, lived: Path) -> None:
@@ -262,11 +262,6 @@ def reseal(path: Path, change: Callable[[bytes], bytes], *, into: Path | None = 
     words = (into or path).name.split("_")
     words[2] = sha256(sealed.getvalue()).hexdigest()
     path.with_name("_".join(words)).write_bytes(sealed.getvalue())
-
-
-def covered(path: Path) -> str:
-    """The moment until which a segment and those before it hold every commit."""
-    return datetime.strptime(path.name.split("_")[1], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC).isoformat()
 
 
 def flip_middle(log: bytes) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from atp import __version__
+from atp.durable import disk_move
 from atp.errors import (
     AtpError,
     InvalidError,
@@ -296,6 +297,9 @@ class Run:
 
     def _failure(self, step: Step, error: AtpError | OSError) -> Failure:
         reason = str(error)
+        if isinstance(error, OSError):
+            move = disk_move(error, self.scratch.folder, otherwise="look at its disk and at its permissions")
+            reason = f"could not work in {self.scratch.folder}: {error} (hint: {move})"
         if step.name in ("measure", "remove") or isinstance(error, OSError):
             return Failure("error", step.name, reason)
         if isinstance(error, UnauthorizedError):
@@ -431,7 +435,8 @@ def _written(path: Path) -> Iterator[Callable[[bytes], object]]:
         with open(path, "xb") as file:
             yield file.write
     except OSError as error:
-        raise UnavailableError(f"could not write {path}: {error.strerror}", hint="make room there") from None
+        hint = disk_move(error, path, otherwise="edit estate.yaml: datasets.NAME.drill.place")
+        raise UnavailableError(f"could not write {path}: {error.strerror}", hint=hint) from None
 
 
 def _nothing(_: int) -> None:

@@ -4,6 +4,7 @@ Nothing that came with the backup is obeyed: neither its configuration nor its a
 refuses to run as root, so root's files are shown to it as those of another user (a user namespace).
 """
 
+import errno
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from atp.durable import disk_move
 from atp.errors import MalformedError, UnavailableError
 from atp.limits import BACKUP_LINE_BYTES_MAX, POSTGRESQL_START_SECONDS
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
@@ -185,7 +187,8 @@ def _failed(what: str, log: Path) -> MalformedError | UnavailableError:
     said = b"\n".join(line for line in _said(log).splitlines() if _KNOCKED not in line)
     if is_without_room(said.decode(errors="replace")):
         words = b"\n".join(line for line in said.splitlines() if is_without_room(line.decode(errors="replace")))
-        return UnavailableError(f"{what}: {last_words(words)}", hint="make room there, or choose another place")
+        hint = disk_move(OSError(errno.ENOSPC, ""), log, otherwise="choose another place")
+        return UnavailableError(f"{what}: {last_words(words)}", hint=hint)
     return MalformedError(f"{what}: {last_words(said)}")
 
 

@@ -30,7 +30,7 @@ def fetch_segment(
     """Decrypt one segment to a new file, which has its name only when all of it is right. UnavailableError when the
     disk refuses; else see `read_segment`."""
     coming = into.with_name(f"{into.name}.coming")
-    with telling(f"write {into}", hint="make room there"):
+    with telling(f"write {into}", place=into.parent, otherwise="choose another place"):
         try:
             with open(os.open(coming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb", 0) as file:
                 read_segment(repository, one, identities, bytes_max=bytes_max, into=_Sparse(file))
