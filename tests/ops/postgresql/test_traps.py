@@ -156,6 +156,36 @@ def test_a_partial_segment_without_a_byte_is_the_end(atp: Atp, lived: Path) -> N
     assert restored(atp)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "is_whole"),
+    [(lambda log, at: log[:at].ljust(len(log), b"\0"), True), (lambda log, at: flipped(log, at + 20), False)],
+    ids=["never-received", "damaged"],
+)
+def test_the_last_record_of_a_segment_that_is_not_whole_is_the_end_or_damage(
+    atp: Atp, lived: Path, change: Callable[[bytes, int], bytes], *, is_whole: bool
+) -> None:
+    """The server was gone before it sent it; or it was received, and cannot be read."""
+    last = shipped(lived)[-1]
+    for path in (lived / "vault/ledger/wal").glob("*/*_partial"):
+        path.unlink()
+    reseal(last, lambda log: change(log, last_record(log)), into=last.with_name(f"{last.name}_partial"))
+    last.unlink()
+    code, said = restored(atp)
+    if is_whole:
+        assert code == 0, said
+    else:
+        assert code == 1 and f"{last.name[:24]} is damaged" in said and "--at" in said, said
+
+
+def last_record(log: bytes) -> int:
+    """Where the last one of a segment begins that was closed early: 24 bytes that say so, on a place divisible by 8."""
+    return (len(log.rstrip(b"\0")) + 7) // 8 * 8 - 24
+
+
+def flipped(log: bytes, at: int) -> bytes:
+    return log[:at] + bytes([log[at] ^ 1]) + log[at + 1 :]
+
+
 def test_a_flipped_byte_in_the_base_backup_is_red(atp: Atp, lived: Path) -> None:
     flip(next((lived / "vault/ledger").glob("2*/data.00000")))
     assert atp("backup", "verify", "ledger").code == 1

@@ -131,6 +131,7 @@ class PostgresqlArrival:
                 found = control_of(data)
                 if self._following and not target:
                     self._check_used(data, found, feed)
+                feed.check_rest()
                 told, of_locale = _told(server, found), tuple(_locale(server))
         self.told = (*_to_know(data), *of_locale)
         return {"segments": len(self._following), **told}

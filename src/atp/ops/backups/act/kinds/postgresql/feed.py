@@ -55,8 +55,7 @@ class Feed:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Serve while the block lasts. Raises what kept a segment from coming, whatever the server made of that; and
-        when the block ended well, what is wrong with those that the server did not ask for."""
+        """Serve while the block lasts. Raises what kept a segment from coming, whatever the server made of that."""
         self._open()
         with ThreadPoolExecutor(POSTGRESQL_SEGMENTS_AHEAD, thread_name_prefix="segment") as pool:
             asked = os.open(self.place / "asked", os.O_RDWR | os.O_CLOEXEC)
@@ -71,6 +70,9 @@ class Feed:
                 self._close(asked, thread, pool)
         if self.failure is not None:
             raise self.failure
+
+    def check_rest(self) -> None:
+        """Fetch those that the server did not ask for. Raises what is wrong with one."""
         for one in self.following:
             if one.segment not in self._fetched:
                 self.file_of(one)
