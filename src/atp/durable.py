@@ -5,9 +5,11 @@ import ctypes
 import errno
 import os
 import secrets
+import sqlite3
 from pathlib import Path
 
 _MIB = 1 << 20
+_CAUSES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # Linux has it, Python does not show it
 
 
@@ -35,19 +37,25 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     sync_directory(path.parent)
 
 
-def disk_move(error: OSError, place: Path, *, otherwise: str) -> str:
+def disk_move(error: OSError | sqlite3.Error, place: Path, *, otherwise: str) -> str:
     """The next move when the disk of a place refused to be written to: it names the file system, and says how much room
     is left. `otherwise`: what else may help."""
-    disk = _mount_of(place)
-    if error.errno == errno.ENOSPC:
+    disk, cause = _mount_of(place), _cause(error)
+    if cause == errno.ENOSPC:
         return f"make room on {disk} ({_room_on(disk)}), or {otherwise}"
-    if error.errno == errno.EDQUOT:
+    if cause == errno.EDQUOT:
         return f"raise the quota on {disk} or make room there ({_room_on(disk)}), or {otherwise}"
-    if error.errno == errno.EROFS:
+    if cause == errno.EROFS:
         return f"mount {disk} for writing, or {otherwise}"
-    if error.errno == errno.EIO:
+    if cause == errno.EIO:
         return f"look at the disk under {disk} and at the kernel's messages, or {otherwise}"
     return otherwise
+
+
+def _cause(error: OSError | sqlite3.Error) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    return _CAUSES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)  # the upper bits only tell details
 
 
 def _mount_of(place: Path) -> Path:

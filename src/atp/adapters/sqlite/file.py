@@ -1,7 +1,6 @@
 """The SQLite file `order.db`: its tables, its connections, and its errors as the platform's."""
 
 import contextlib
-import errno
 import fcntl
 import os
 import secrets
@@ -33,7 +32,6 @@ CREATE TABLE IF NOT EXISTS parked(
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 """
 
-_OF_DISK = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}
 _UNAVAILABLE = {
     sqlite3.SQLITE_FULL: ("the disk is full", "move the data to a larger one"),
     sqlite3.SQLITE_BUSY: ("another process holds it", "end what else has the file open"),
@@ -152,8 +150,7 @@ def _translated(verb: str, thing: str, error: sqlite3.Error, place: Path | None)
         )
     if code in _UNAVAILABLE:
         reason, hint = _UNAVAILABLE[code]
-        if place is not None and code in _OF_DISK:
-            hint = disk_move(OSError(_OF_DISK[code], reason), place, otherwise=hint)
+        hint = hint if place is None else disk_move(error, place, otherwise=hint)
         return UnavailableError(f"could not {verb} {thing}: {reason} ({error})", hint=hint)
     if "closed database" in str(error):
         return UnavailableError(f"could not {verb} {thing}: the store was closed", hint="open it again")

@@ -76,11 +76,11 @@ def running(data: Path, names: Names, *, settings: Mapping[str, str] | None = No
             connection = Connection(
                 {"PGHOST": str(place), "PGPORT": "5432", "PGUSER": names.superuser} | {"PGDATABASE": names.database}
             )
-            _wait(process, connection, place / "log")
+            _wait(process, connection, place / "log", data)
             try:
                 yield Instance(connection, _said(place / "log").decode(errors="replace"))
             finally:
-                _stop(process, place / "log")
+                _stop(process, place / "log", data)
     finally:
         (data / _WORDS).unlink(missing_ok=True)  # `pg_ctl restart` would start it with ours
         shutil.rmtree(place, ignore_errors=True)
@@ -166,7 +166,7 @@ def _started(data: Path, place: Path, settings: Mapping[str, str]) -> Iterator["
             process.wait()
 
 
-def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path) -> None:
+def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path, data: Path) -> None:
     """Until it lets somebody in, whoever that is: before the end of its recovery it refuses all. The longer it takes,
     the less often it is asked, so that asking costs it nothing."""
     began = time.monotonic()
@@ -179,20 +179,20 @@ def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path)
         if waited > POSTGRESQL_START_SECONDS:
             raise UnavailableError("could not start PostgreSQL: its recovery does not end")
         time.sleep(min(max(waited / _LOOKS, _LOOK_SECONDS), _LOOK_SECONDS_MAX))
-    raise _failed("could not recover the cluster", log)
+    raise _failed("could not recover the cluster", log, data)
 
 
-def _failed(what: str, log: Path) -> MalformedError | UnavailableError:
+def _failed(what: str, log: Path, data: Path) -> MalformedError | UnavailableError:
     """Why it ended, in its own words: a full disk tells nothing of the cluster."""
     said = b"\n".join(line for line in _said(log).splitlines() if _KNOCKED not in line)
     if is_without_room(said.decode(errors="replace")):
         words = b"\n".join(line for line in said.splitlines() if is_without_room(line.decode(errors="replace")))
-        hint = disk_move(OSError(errno.ENOSPC, ""), log, otherwise="choose another place")
+        hint = disk_move(OSError(errno.ENOSPC, ""), data, otherwise="choose another place")
         return UnavailableError(f"{what}: {last_words(words)}", hint=hint)
     return MalformedError(f"{what}: {last_words(said)}")
 
 
-def _stop(process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _stop(process: "subprocess.Popen[bytes]", log: Path, data: Path) -> None:
     """A fast shutdown: a checkpoint, and everything on the disk."""
     process.send_signal(signal.SIGINT)
     try:
@@ -200,7 +200,7 @@ def _stop(process: "subprocess.Popen[bytes]", log: Path) -> None:
     except subprocess.TimeoutExpired:
         raise UnavailableError("could not stop the restored PostgreSQL: it does not end") from None
     if ended != 0:
-        raise _failed("could not stop the restored PostgreSQL", log)
+        raise _failed("could not stop the restored PostgreSQL", log, data)
 
 
 @contextmanager

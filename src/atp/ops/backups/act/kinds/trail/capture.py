@@ -122,7 +122,8 @@ def _settle_journal(order: Path) -> None:
         with closing(sqlite3.connect(order)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
-        raise UnavailableError(f"could not settle the copy of {ORDER}: {error}", hint="repeat") from None
+        hint = disk_move(error, order, otherwise="repeat")
+        raise UnavailableError(f"could not settle the copy of {ORDER}: {error}", hint=hint) from None
 
 
 def _copy_log(data: Path, into: Path, log: HeldLog, keys: Mapping[str, bytes], moved: Moved, *, beyond: int) -> None:
