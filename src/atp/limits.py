@@ -107,6 +107,7 @@ POSTGRESQL_ASK_SECONDS = 3_600  # that one question to a server may take
 POSTGRESQL_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 POSTGRESQL_HISTORY_BYTES_MAX = 1024 * 1024  # of the history of a timeline: a line for each before it
 POSTGRESQL_START_SECONDS = 24 * 3_600  # that a server may take to replay its log
+POSTGRESQL_SEGMENTS_AHEAD = 4  # of the log that are fetched before a server asks for them: as many files, and threads
 ERASABLE_RETENTION_DAYS_MAX = 30  # that a copy of keys may outlive them: then what they opened is erased
 BACKUP_WARNINGS_MAX = 20  # that are told one by one
 RESTORED_BYTES_MAX = 16 * 1024 * 1024  # what a copy of a data directory says of itself: 400 bytes a tenant

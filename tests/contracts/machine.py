@@ -34,6 +34,10 @@ class SmallDisk:
         """It is larger from now on, or smaller."""
         _run("mount", "-o", f"remount,size={megabytes}m", str(self.path))
 
+    def limit_files(self, count: int) -> None:
+        """No more than so many files and directories from now on."""
+        _run("mount", "-o", f"remount,nr_inodes={count}", str(self.path))
+
 
 @contextmanager
 def small_disk(path: Path, *, megabytes: int) -> Iterator[SmallDisk]:

@@ -17,9 +17,9 @@ def test_a_full_disk_refuses_and_an_emptied_one_takes_the_same_call(tmp_path: Pa
         store.put({"a": b"1"})
         disk.fill()
         objects = {f"logs/{k}": bytes([k]) * 10_000 for k in range(20)}
-        with pytest.raises(UnavailableError, match=r"^could not store .*No space.*\(hint: free space"):
+        with pytest.raises(UnavailableError, match=r"^could not store .*No space.*\(hint: make room"):
             store.put(objects)
-        with pytest.raises(UnavailableError, match=r"^could not replace .*No space.*\(hint: free space"):
+        with pytest.raises(UnavailableError, match=r"^could not replace .*No space.*\(hint: make room"):
             store.replace("checkpoint", b"x" * 10_000)
         assert list(store.keys("logs/")) == []
         assert list((disk.path / "data" / ".aside").iterdir()) == []

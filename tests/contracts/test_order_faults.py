@@ -227,7 +227,7 @@ def test_a_full_disk_refuses_and_an_emptied_one_goes_on(tmp_path: Path) -> None:
         with pytest.raises(UnavailableError) as error:
             for _ in range(100):
                 store.append([big(store.size("acme"))], {})
-        check_hinted(error, "space")
+        check_hinted(error, "make room on")
         size = store.size("acme")
         assert len(store.read("acme", start=0, stop=size + 1)) == size
         assert event_id("acme", size) not in store.find("acme", [event_id("acme", size)])
@@ -275,7 +275,7 @@ def test_a_full_disk_loses_no_id(tmp_path: Path) -> None:
         disk.fill()
         with pytest.raises(UnavailableError) as error:
             store.trim({"acme": 900})
-        check_hinted(error, "space")
+        check_hinted(error, "make room on")
         check_whole(store, "acme", size=900)
         disk.free()
         store.trim({"acme": 900})

@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from atp.durable import sync_directory
+from atp.durable import disk_move, sync_directory
 from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError, UnavailableError
 from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ports.clock import Clock
@@ -30,12 +30,8 @@ _CANARY_SECONDS = 60
 # linux/fs.h: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS and FS_IMMUTABLE_FL, which `chattr +i` sets
 _GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
 _HINTS = {
-    errno.ENOSPC: "free space in the repository, then repeat",
-    errno.EDQUOT: "raise the quota or free space, then repeat",
-    errno.EROFS: "mount the repository for writing, then repeat",
     errno.EACCES: "give this process's user the right to it",
     errno.EPERM: "give this process's user the right to it",
-    errno.EIO: "check the disk and the kernel's messages",
 }
 
 
@@ -54,7 +50,7 @@ class DirectoryRepository:
                 f"could not open the repository {root}: there is no such directory",
                 hint="mount it, or make it: a directory that is made by itself could be an empty mount point",
             )
-        with _told("open", str(root)):
+        with _told("open", str(root), root):
             for name in (_ASIDE, _KEEP):
                 (root / name).mkdir(mode=0o700, exist_ok=True)
             sync_directory(root)
@@ -65,14 +61,14 @@ class DirectoryRepository:
         """See Repository."""
         check_key(name)
         aside = self._root / _ASIDE / f"{quote(name, safe='')}.{secrets.token_hex(8)}"
-        with _told("store", name):
+        with _told("store", name, self._root):
             file = aside.open("xb", buffering=0)  # what a buffer keeps would fail again when it is closed
         try:
             with file:
-                yield _File(file, name)
-                with _told("store", name):
+                yield _File(file, name, self._root)
+                with _told("store", name, self._root):
                     os.fsync(file.fileno())
-            with _told("store", name):
+            with _told("store", name, self._root):
                 self._name(aside, name, keep_until)
         finally:
             with suppress(OSError):
@@ -82,7 +78,7 @@ class DirectoryRepository:
         """See Repository."""
         check_key(name)
         self._check_there()
-        with _told("read", name), self._path(name).open("rb") as file:
+        with _told("read", name, self._root), self._path(name).open("rb") as file:
             while chunk := file.read(REPOSITORY_CHUNK_BYTES):
                 yield chunk
 
@@ -103,7 +99,7 @@ class DirectoryRepository:
         """See Repository."""
         check_key(name)
         self._check_there()
-        with _told("read", name):
+        with _told("read", name, self._root):
             self._path(name).open("rb").close()  # a directory is no object
             try:
                 return datetime.fromisoformat((self._root / _KEEP / name).read_text().strip())
@@ -118,7 +114,7 @@ class DirectoryRepository:
     def extend(self, name: str, keep_until: datetime) -> None:
         """See Repository."""
         check_longer(name, kept=self.keep_until(name), asked=keep_until)
-        with _told("keep", name):
+        with _told("keep", name, self._root):
             self._note(name, keep_until)
             self._protect(self._path(name))
 
@@ -126,7 +122,7 @@ class DirectoryRepository:
         """See Repository."""
         with suppress(MissingError):
             check_over(name, kept=self.keep_until(name), now=self._clock.now())
-        with _told("delete", name):
+        with _told("delete", name, self._root):
             for path in (self._path(name), self._root / _KEEP / name):
                 with suppress(FileNotFoundError, NotADirectoryError):
                     self._unprotect(path)
@@ -140,13 +136,13 @@ class DirectoryRepository:
     def unfinished(self, prefix: str) -> Iterator[str]:
         """See Repository."""
         self._check_there()
-        with _told("list", _ASIDE):
+        with _told("list", _ASIDE, self._root):
             names = {unquote(path.stem) for path in (self._root / _ASIDE).iterdir()}
         yield from sorted(name for name in names if name.startswith(prefix))
 
     def forget(self, name: str) -> None:
         """See Repository."""
-        with _told("delete", name):
+        with _told("delete", name, self._root):
             for path in (self._root / _ASIDE).iterdir():
                 if unquote(path.stem) == name:
                     path.unlink(missing_ok=True)
@@ -254,13 +250,14 @@ class DirectoryRepository:
 class _File:
     """The sink of one object."""
 
-    def __init__(self, file: FileIO, name: str) -> None:
+    def __init__(self, file: FileIO, name: str, root: Path) -> None:
         self._file = file
         self._name = name
+        self._root = root
 
     def write(self, data: bytes, /) -> None:
         """See Sink."""
-        with _told("store", self._name):
+        with _told("store", self._name, self._root):
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
@@ -304,11 +301,13 @@ def _released(name: str) -> Attempt:
 
 def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise UnavailableError(f"could not list {error.filename}: {error.strerror}", hint=_hint(error)) from None
+        raise UnavailableError(
+            f"could not list {error.filename}: {error.strerror}", hint=_hint(error, Path(error.filename))
+        ) from None
 
 
 @contextmanager
-def _told(verb: str, thing: str) -> Iterator[None]:
+def _told(verb: str, thing: str, root: Path) -> Iterator[None]:
     """Turn the operating system's errors into the platform's."""
     try:
         yield
@@ -316,11 +315,11 @@ def _told(verb: str, thing: str) -> Iterator[None]:
         raise
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         if verb != "read":
-            raise UnavailableError(f"could not {verb} {thing!r}: {error.strerror}", hint=_hint(error)) from None
+            raise UnavailableError(f"could not {verb} {thing!r}: {error.strerror}", hint=_hint(error, root)) from None
         raise MissingError(f"could not read {thing!r}: there is no such object") from None
     except OSError as error:
-        raise UnavailableError(f"could not {verb} {thing!r}: {error.strerror}", hint=_hint(error)) from None
+        raise UnavailableError(f"could not {verb} {thing!r}: {error.strerror}", hint=_hint(error, root)) from None
 
 
-def _hint(error: OSError) -> str:
-    return _HINTS.get(error.errno or 0, "check the repository, then repeat")
+def _hint(error: OSError, place: Path) -> str:
+    return disk_move(error, place, otherwise=_HINTS.get(error.errno or 0, "check the repository, then repeat"))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from atp.durable import sync_directory, sync_file_system
+from atp.durable import disk_move, sync_directory, sync_file_system
 from atp.errors import AtpError, MissingError, TamperedError, UnavailableError
 from atp.ports.object_store import check_key
 
@@ -16,13 +16,9 @@ _MANY = 4  # files in one call that are worth a sync of the whole file system
 _ASIDE = ".aside"  # unfinished files; no key can name it
 _ASIDE_SECONDS_MAX = 3_600  # an older file there was left by a crash; a younger one may be another process at work
 _HINTS = {
-    errno.ENOSPC: "free space on its disk, then repeat",
-    errno.EDQUOT: "raise the quota or free space, then repeat",
-    errno.EROFS: "mount the file system for writing, then repeat",
     errno.EACCES: "give this process's user the right to it",
     errno.EPERM: "give this process's user the right to it",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.EIO: "check the disk and the kernel's messages",
 }
 
 
@@ -36,7 +32,7 @@ class FilesystemObjectStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._durable: set[Path] = set()  # directories whose own names are synced, so that only what is in them need be
-        with _told("open", str(root)):
+        with _told("open", str(root), root):
             (root / _ASIDE).mkdir(parents=True, exist_ok=True)
             sync_directory(root.parent)
             _remove_leftovers(root / _ASIDE)
@@ -47,7 +43,7 @@ class FilesystemObjectStore:
         for key in objects:
             check_key(key)
         faults = list[AtpError]()
-        with _told("store", ", ".join([*objects][:2])), contextlib.ExitStack() as stack:
+        with _told("store", ", ".join([*objects][:2]), self._root), contextlib.ExitStack() as stack:
             asides = {key: stack.enter_context(self._aside(data)) for key, data in self._new(objects, faults)}
             _sync_files([*asides.values()], root=self._root)
             for key, aside in asides.items():
@@ -59,7 +55,7 @@ class FilesystemObjectStore:
     def replace(self, key: str, data: bytes) -> None:
         """See ObjectStore."""
         check_key(key)
-        with _told("replace", key), self._aside(data) as aside:
+        with _told("replace", key, self._root), self._aside(data) as aside:
             _sync_files([aside], root=self._root)
             path = self._path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +65,7 @@ class FilesystemObjectStore:
     def get(self, key: str) -> bytes:
         """See ObjectStore."""
         check_key(key)
-        with _told("read", key):
+        with _told("read", key, self._root):
             return self._path(key).read_bytes()
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -113,7 +109,7 @@ class FilesystemObjectStore:
 
     def _sync_directories(self, keys: Iterable[str]) -> None:
         for directory in {(self._root / key).parent for key in keys}:
-            with _told("sync", str(directory)):
+            with _told("sync", str(directory), self._root):
                 sync_directory(directory)
             self._sync_above(directory)
 
@@ -124,7 +120,7 @@ class FilesystemObjectStore:
             new.append(directory)
             directory = directory.parent
         for directory in reversed(new):
-            with _told("sync", str(directory.parent)):
+            with _told("sync", str(directory.parent), self._root):
                 sync_directory(directory.parent)
             self._durable.add(directory)
 
@@ -189,21 +185,23 @@ def _remove_leftovers(aside: Path) -> None:
 
 def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise UnavailableError(f"could not list {error.filename}: {error.strerror}", hint=_hint(error)) from None
+        raise UnavailableError(
+            f"could not list {error.filename}: {error.strerror}", hint=_hint(error, Path(error.filename))
+        ) from None
 
 
 @contextlib.contextmanager
-def _told(verb: str, thing: str) -> Iterator[None]:
+def _told(verb: str, thing: str, root: Path) -> Iterator[None]:
     """Turn the operating system's errors into the platform's."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         if verb != "read":
-            raise UnavailableError(f"could not {verb} {thing!r}: {error.strerror}", hint=_hint(error)) from None
+            raise UnavailableError(f"could not {verb} {thing!r}: {error.strerror}", hint=_hint(error, root)) from None
         raise MissingError(f"could not read {thing!r}: there is no such object") from None
     except OSError as error:
-        raise UnavailableError(f"could not {verb} {thing!r}: {error.strerror}", hint=_hint(error)) from None
+        raise UnavailableError(f"could not {verb} {thing!r}: {error.strerror}", hint=_hint(error, root)) from None
 
 
-def _hint(error: OSError) -> str:
-    return _HINTS.get(error.errno or 0, "check the file system, then repeat")
+def _hint(error: OSError, place: Path) -> str:
+    return disk_move(error, place, otherwise=_HINTS.get(error.errno or 0, "check the file system, then repeat"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from atp.durable import replace_file, sync_directory
+from atp.durable import disk_move, replace_file, sync_directory
 from atp.errors import MalformedError, MissingError, UnavailableError
 from atp.ports.key_store import ApiKey
 
@@ -107,4 +107,5 @@ def _check_private(path: Path) -> os.stat_result:
 
 
 def _unavailable(verb: str, path: Path, error: OSError) -> UnavailableError:
-    return UnavailableError(f"could not {verb} {path}: {error.strerror}", hint="check its owner, its disk and its mode")
+    hint = disk_move(error, path, otherwise="check its owner, its disk and its mode")
+    return UnavailableError(f"could not {verb} {path}: {error.strerror}", hint=hint)

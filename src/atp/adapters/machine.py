@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from atp.durable import replace_file, sync_directory
+from atp.durable import disk_move, replace_file, sync_directory
 from atp.errors import UnavailableError
 
 _OTHERS = 0o077
@@ -167,4 +167,5 @@ def _try_lock(lock: int) -> bool:
 
 
 def _unavailable(verb: str, path: Path, error: OSError) -> UnavailableError:
-    return UnavailableError(f"could not {verb} {path}: {error.strerror}", hint="check its owner, its disk and its mode")
+    hint = disk_move(error, path, otherwise="check its owner, its disk and its mode")
+    return UnavailableError(f"could not {verb} {path}: {error.strerror}", hint=hint)

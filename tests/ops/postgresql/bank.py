@@ -205,6 +205,11 @@ def wait_for(path: Path, words: str, *, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+def covered(path: Path) -> datetime:
+    """The moment until which a segment and those before it hold every commit."""
+    return datetime.strptime(path.name.split("_")[1], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
+
+
 def command_of(pid: int) -> str:
     """What a process was started with; empty when it is dead."""
     with suppress(OSError):

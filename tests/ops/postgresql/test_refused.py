@@ -1,6 +1,9 @@
 """A server that does not let us in, or keeps too little of its log: said with the next move, and nothing is left."""
 
-import threading
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from atp.ops.backups.act.kinds.postgresql.instance import running
+from atp.ops.backups.format.contents import Names
 from tests.cli.running import Atp
 from tests.ops.postgresql.bank import Cluster
 
@@ -61,29 +66,83 @@ def test_a_server_whose_settings_do_not_let_it_be_copied_is_told_which(atp: Atp,
     refused(atp, "follow", hint="max_replication_slots = 10")
 
 
-def test_a_log_that_is_recycled_while_it_is_copied_makes_no_backup(atp: Atp, bank: Cluster) -> None:
-    restarted(bank, "max_wal_size=160MB", "min_wal_size=32MB", "wal_keep_size=0")
-    bank.ask("CREATE TABLE big AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
-    with recycling(bank):
-        refused(atp, "run", hint="wal_keep_size")
-    assert atp("backup", "run", "ledger").code == 0, "the next one is fine"
+RECYCLES = ("max_wal_size=160MB", "min_wal_size=32MB", "wal_keep_size=0")
+BIG = "CREATE TABLE big AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)"
+STREAMS = "SELECT count(*) FROM pg_stat_progress_basebackup WHERE phase = 'streaming database files'"
+
+
+def test_a_server_keeps_its_log_for_a_backup_while_it_recycles_it(atp: Atp, bank: Cluster, here: Path) -> None:
+    restarted(bank, *RECYCLES)
+    code, said = backed_up_while_recycled(atp, bank, here)
+    assert code == 0 and "warning" not in said, said
+    assert bank.ask(SLOTS) == [(0,)], "it lets go of it when the backup has ended"
+    atp.document("restore", "ledger", "--to", "back", "--identity", "KEY.txt", "--yes")
+    with running(Path("back").absolute(), Names(superuser="atp", database="postgres")) as server:
+        assert server.ask("SELECT count(*) FROM big") == [["100000"]]
+
+
+def test_a_log_that_no_slot_may_keep_is_recycled_while_it_is_copied_and_makes_no_backup(
+    atp: Atp, bank: Cluster, here: Path
+) -> None:
+    restarted(bank, *RECYCLES, "max_replication_slots=0")
+    code, said = backed_up_while_recycled(atp, bank, here)
+    assert code == 5 and "wal_keep_size" in said.rpartition("(hint: ")[2] and "max_slot" not in said, said
+    assert not [path for path in Path("vault").rglob("*") if path.is_file()]
+    (warning,) = atp.document("backup", "run", "ledger")["warnings"]
+    assert "kept no log" in warning and "max_replication_slots = 10" in warning, "the next one is fine, and says so"
+
+
+def test_where_all_slots_are_in_use_a_backup_is_made_without_and_says_so(atp: Atp, bank: Cluster) -> None:
+    restarted(bank, "max_replication_slots=1")
+    bank.ask("SELECT pg_create_physical_replication_slot('taken')")
+    (warning,) = atp.document("backup", "run", "ledger")["warnings"]
+    assert "all replication slots are in use" in warning and "max_replication_slots" in warning
+    assert bank.ask("SELECT slot_name FROM pg_replication_slots") == [("taken",)]
+
+
+def test_a_server_that_may_not_keep_so_much_is_told_by_which_setting(atp: Atp, bank: Cluster, here: Path) -> None:
+    restarted(bank, *RECYCLES, "max_slot_wal_keep_size=32MB")
+    code, said = backed_up_while_recycled(atp, bank, here)
+    assert code == 5 and "max_slot_wal_keep_size" in said.rpartition("(hint: ")[2], said
+    assert bank.ask(SLOTS) == [(0,)]
+
+
+def test_a_backup_that_is_killed_leaves_no_slot(atp: Atp, bank: Cluster, here: Path) -> None:
+    with streaming(atp, bank, here) as run:
+        assert bank.ask(SLOTS) == [(1,)]
+        run.kill()
+        soon(bank, SLOTS, 0)
+
+
+def backed_up_while_recycled(atp: Atp, bank: Cluster, here: Path) -> tuple[int, str]:
+    """How a backup ends that is held up while whole segments are written and given back, and what it says."""
+    with streaming(atp, bank, here) as run:
+        for _ in range(6):
+            bank.ask("SELECT pg_logical_emit_message(false, 'x', repeat('y', 20000000)); CHECKPOINT")
+        run.send_signal(signal.SIGCONT)
+        _, said = run.communicate(timeout=120)
+    return run.returncode, said
 
 
 @contextmanager
-def recycling(bank: Cluster) -> Iterator[None]:
-    """Whole segments are written and given back all the time."""
-    is_over = threading.Event()
-
-    def write() -> None:
-        with bank.connect() as connection:
-            while not is_over.is_set():
-                connection.execute("SELECT pg_logical_emit_message(false, 'x', repeat('y', 20000000))")
-                connection.execute("CHECKPOINT")
-
-    thread = threading.Thread(target=write)
-    thread.start()
+def streaming(atp: Atp, bank: Cluster, here: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A backup that is held up in the middle of its stream."""
+    bank.ask(BIG)
+    words = [str(Path(sys.executable).parent / "atp"), "backup", "run", "ledger"]
+    run = subprocess.Popen(
+        words, cwd=here, env={**os.environ, **atp.env}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     try:
-        yield
+        soon(bank, STREAMS, 1)
+        run.send_signal(signal.SIGSTOP)
+        yield run
     finally:
-        is_over.set()
-        thread.join()
+        run.kill()
+        run.communicate()
+
+
+def soon(bank: Cluster, sql: str, count: int) -> None:
+    until = time.monotonic() + 60
+    with bank.connect() as connection:
+        while connection.execute(sql.encode()).fetchall() != [(count,)]:
+            assert time.monotonic() < until, sql

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,8 @@ def check(here: Path, log: bytes, ended: int, *, is_partial: bool) -> None:
         Shipped("", path.name, is_partial and number == numbers[-1], datetime(2026, 11, 1, number, tzinfo=UTC), "", 1)
         for number, path in files.items()
     ]
-    check_used(here, Log(files, SEGMENT, PAGE), timeline=2, following=following)
+    found = {number: partial(here.joinpath, path.name) for number, path in files.items()}
+    check_used(here, Log(found, SEGMENT, PAGE), timeline=2, following=following)
 
 
 def test_a_log_that_was_used_to_its_end_is_used(tmp_path: Path) -> None:
@@ -96,6 +98,32 @@ def test_a_record_before_the_last_one_received_is_damage(tmp_path: Path) -> None
     log, places = written([1_000, 1_000, 1_000])
     with pytest.raises(TamperedError):
         check(tmp_path, log, places[1], is_partial=True)
+
+
+@pytest.mark.parametrize("is_partial", [True, False])
+@pytest.mark.parametrize("length", [100, SHORT - 2_000, 3 * SHORT])
+def test_the_last_record_received_is_damage_when_all_of_it_is_there(
+    tmp_path: Path, length: int, *, is_partial: bool
+) -> None:
+    log, places = written([1_000, length])
+    log[places[1] + 8] ^= 1
+    with pytest.raises(TamperedError, match=r"0+ is damaged \(hint: another backup|hint: --at"):
+        check(tmp_path, log, places[1], is_partial=is_partial)
+
+
+def test_the_last_record_of_a_log_that_ends_where_the_log_ends_is_damage(tmp_path: Path) -> None:
+    pages = SEGMENT // PAGE
+    log, places = written([1_000, SEGMENT - 40 - 1_000 - 24 * (pages - 1)])
+    assert log[-1] == 1, "it takes all that is left"
+    with pytest.raises(TamperedError):
+        check(tmp_path, log, places[1], is_partial=False)
+
+
+def test_a_record_of_which_the_rest_was_never_received_breaks_off_where_a_page_ends(tmp_path: Path) -> None:
+    """A server sends up to the end of a page, or of a record."""
+    log, places = written([1_000, 3 * SHORT])
+    log[PAGE:] = bytes(len(log) - PAGE)
+    check(tmp_path, log, places[1], is_partial=True)
 
 
 def test_a_record_that_begins_in_a_whole_segment_may_end_in_one_that_is_not(tmp_path: Path) -> None:

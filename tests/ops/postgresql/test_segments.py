@@ -9,7 +9,7 @@ import pytest
 from atp.adapters.directory import DirectoryRepository
 from atp.adapters.system_clock import SystemClock
 from atp.errors import MissingError, TamperedError
-from atp.ops.backups.act.kinds.postgresql.arrival import read_segment
+from atp.ops.backups.act.kinds.postgresql.reading import fetch_segment
 from atp.ops.backups.act.kinds.postgresql.segments import Shipped, list_shipped, needed, shipped_name
 from atp.ops.backups.format.manifest import Cluster
 from atp.ops.backups.format.seal import draw_identity, parse_identities, parse_recipients, seal
@@ -98,11 +98,10 @@ def test_a_segment_that_never_ends_is_refused_in_time(tmp_path: Path) -> None:
     name = shipped_name("ledger/wal/7/", "0" * 24, is_partial=False, covers_until=BEGAN, sha256="0" * 64)
     store(repository, name, path.read_bytes())
     (listed,) = list_shipped(repository, "ledger/wal/7/")
-    taken = 0
+    into = tmp_path / listed.segment
     with pytest.raises(TamperedError, match="more than 16,777,216 bytes"):
-        for chunk in read_segment(repository, listed, parse_identities(private), bytes_max=1 << 24):
-            taken += len(chunk)
-    assert taken <= 1 << 24
+        fetch_segment(repository, listed, parse_identities(private), into, bytes_max=1 << 24)
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("0")] == [], "nothing of it is left"
 
 
 def vault(here: Path) -> DirectoryRepository:

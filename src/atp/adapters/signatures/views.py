@@ -23,6 +23,7 @@ from atp.adapters.signatures.bits import (
     whole,
 )
 from atp.adapters.signatures.files import SealedFile, Stamp, ViewFiles
+from atp.durable import disk_move
 from atp.errors import ConflictError, UnavailableError
 from atp.ports.read_models import Frame, Narrowing
 
@@ -86,7 +87,7 @@ class Signatures:
         first = view.followed
         if [frame.number for frame in frames] != list(range(first, first + len(frames))):
             raise ConflictError(f"could not extend the view of {tenant}: the next frame is {first}")
-        with _told("extend", tenant):
+        with _told("extend", tenant, self._root):
             if view.stamps[0].size != view.rows.nbytes:
                 files.replace_rows(view.rows)
             if len(view.rows) == FRAMES:  # a crash came before its block
@@ -104,7 +105,7 @@ class Signatures:
         listed = positions.tolist()
         first, last = max(narrowing.first, 0), narrowing.last
         parts = range(first // FRAMES, min(last // FRAMES, view.blocks) + 1)
-        with _told("read", tenant), closing(self._files(tenant).sealed()) as sealed:
+        with _told("read", tenant, self._root), closing(self._files(tenant).sealed()) as sealed:
             for part in reversed(parts) if narrowing.newest_first else parts:
                 if part < view.blocks:
                     numbers = self._in_block(tenant, view, sealed, part, listed, narrowing)
@@ -126,7 +127,7 @@ class Signatures:
 
     def clear(self, tenant: str) -> None:
         """Remove the files of one log."""
-        with _told("clear", tenant):
+        with _told("clear", tenant, self._root):
             self._files(tenant).remove()
 
     def _files(self, tenant: str) -> ViewFiles:
@@ -134,7 +135,7 @@ class Signatures:
 
     def _view(self, tenant: str) -> _View:
         files = self._files(tenant)
-        with _told("read", tenant):
+        with _told("read", tenant, self._root):
             stamps = files.stamps()
             with self._lock:
                 before = self._views.get(tenant, _View())
@@ -183,7 +184,7 @@ class Signatures:
     def _rows_in_block(self, tenant: str, view: _View, number: int) -> Records:
         key = (tenant, number, view.stamps[1])
         if self._unsealed is None or self._unsealed[0] != key:
-            with _told("read", tenant), closing(self._files(tenant).sealed()) as sealed:
+            with _told("read", tenant, self._root), closing(self._files(tenant).sealed()) as sealed:
                 block = sealed.block(number)
             self._unsealed = key, _NO_ROWS if block is None else rows_in(block)
         return self._unsealed[1]
@@ -218,9 +219,9 @@ def _behind_blocks(view: _View, positions: Numbers, narrowing: Narrowing) -> Num
 
 
 @contextmanager
-def _told(verb: str, tenant: str) -> Iterator[None]:
+def _told(verb: str, tenant: str, root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UnavailableError(f"could not {verb} the view of {tenant}: {reason}", hint="check the disk") from error
+        reason, hint = error.strerror or str(error), disk_move(error, root, otherwise="check the disk")
+        raise UnavailableError(f"could not {verb} the view of {tenant}: {reason}", hint=hint) from error

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from atp.durable import sync_directory
+from atp.durable import disk_move, sync_directory
 from atp.errors import AtpError, ConflictError, TamperedError, UnavailableError
 
 NAME = "order.db"
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value NOT NULL) WITHOUT RO
 """
 
 _UNAVAILABLE = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "free space on its disk, then repeat"),
+    sqlite3.SQLITE_FULL: ("the disk is full", "move the data to a larger one"),
     sqlite3.SQLITE_BUSY: ("another process holds it", "end what else has the file open"),
     sqlite3.SQLITE_LOCKED: ("another process holds it", "end what else has the file open"),
     sqlite3.SQLITE_READONLY: ("it may not be written", "give this process's user the right to write the directory"),
@@ -55,7 +55,7 @@ def lock_directory(directory: Path) -> int:
     Returns the file descriptor that holds the lock. UnavailableError when another process has it, or it may not be
     written.
     """
-    with told("open", str(directory)):
+    with told("open", str(directory), directory):
         directory.mkdir(parents=True, exist_ok=True)
         sync_directory(directory.parent)
         lock = os.open(directory / "order.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -71,7 +71,7 @@ def lock_directory(directory: Path) -> int:
 
 def connect(directory: Path) -> sqlite3.Connection:
     """A connection in autocommit mode whose commits return after they were synced."""
-    with told("open", str(directory / NAME)):
+    with told("open", str(directory / NAME), directory):
         connection = sqlite3.connect(
             directory / NAME, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
@@ -127,17 +127,20 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told(verb: str, thing: str) -> Iterator[None]:
-    """Turn the errors of SQLite and of the operating system into the platform's; what only a bug can cause stays."""
+def told(verb: str, thing: str, place: Path | None = None) -> Iterator[None]:
+    """Turn the errors of SQLite and of the operating system into the platform's; what only a bug can cause stays.
+    `place`: where the disk is that may refuse."""
     try:
         yield
     except sqlite3.Error as error:
-        raise _translated(verb, thing, error) from error
+        raise _translated(verb, thing, error, place) from error
     except OSError as error:
-        raise UnavailableError(f"could not {verb} {thing}: {error.strerror}", hint="check its disk and mode") from None
+        hint = "check its disk and mode"
+        hint = hint if place is None else disk_move(error, place, otherwise=hint)
+        raise UnavailableError(f"could not {verb} {thing}: {error.strerror}", hint=hint) from None
 
 
-def _translated(verb: str, thing: str, error: sqlite3.Error) -> AtpError | sqlite3.Error:
+def _translated(verb: str, thing: str, error: sqlite3.Error, place: Path | None) -> AtpError | sqlite3.Error:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the upper bits only tell details
     if code == sqlite3.SQLITE_CONSTRAINT:
         return ConflictError(f"could not {verb} {thing}: it is there already", hint="read again what is stored")
@@ -147,6 +150,7 @@ def _translated(verb: str, thing: str, error: sqlite3.Error) -> AtpError | sqlit
         )
     if code in _UNAVAILABLE:
         reason, hint = _UNAVAILABLE[code]
+        hint = hint if place is None else disk_move(error, place, otherwise=hint)
         return UnavailableError(f"could not {verb} {thing}: {reason} ({error})", hint=hint)
     if "closed database" in str(error):
         return UnavailableError(f"could not {verb} {thing}: the store was closed", hint="open it again")

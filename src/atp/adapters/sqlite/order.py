@@ -211,7 +211,7 @@ class SqliteEventStore:
             self._settle()
             learnt = ((self._extent(tenant).number, first, ids) for tenant, first, ids in entries)
             count = sum(extent.size for extent in self._extents.values())
-            with told("rebuild", str(self._directory / "ids")):
+            with told("rebuild", str(self._directory / "ids"), self._directory):
                 self._ids.rebuild(learnt, through=self._last_seq, count=count)
 
     def checkpoint(self, tenant: str) -> bytes | None:
@@ -288,7 +288,7 @@ class SqliteEventStore:
         trimmed = self._query("open", NAME, "SELECT value FROM meta WHERE key = ?", _TRIMMED_THROUGH)
         needed = trimmed[0][0] if trimmed else 0
         directory = self._directory / "ids"
-        with told("open", str(directory)):
+        with told("open", str(directory), directory):
             drop_foreign_ids(directory, key=id_hash_key)
             return IdIndex(directory, key=id_hash_key, needed_through=needed, recent_max=ids_in_memory_max)
 
@@ -362,14 +362,14 @@ class SqliteEventStore:
         return cuts, newest
 
     def _query(self, verb: str, thing: str, statement: str, *values: object) -> list[Any]:
-        with self._read_lock, told(verb, thing):
+        with self._read_lock, told(verb, thing, self._directory):
             return self._reading.execute(statement, values).fetchall()
 
     @contextmanager
     def _transaction(self, verb: str, thing: str, *, byte_count: int = 0) -> Iterator[sqlite3.Connection]:
         self._settle()
         try:
-            with told(verb, thing), transaction(self._writing):
+            with told(verb, thing, self._directory), transaction(self._writing):
                 yield self._writing
         except BaseException:
             self._is_stale = True
@@ -402,7 +402,7 @@ class SqliteEventStore:
         for number, tenant, origin, created_at, start, size in self._query("open", NAME, _LOGS):
             tenants[number] = tenant
             self._extents[tenant] = _Extent(number, Log(tenant, origin, created_at), start or 0, size or 0)
-        with told("open", NAME):
+        with told("open", NAME, self._directory):
             for seq, log, *values in self._writing.execute(_UNLEARNT, (self._last_seq,)):
                 if not (row := Row(*values)).is_whole:
                     raise _tampered(tenants[log], row.first)

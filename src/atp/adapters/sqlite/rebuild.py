@@ -40,7 +40,7 @@ def build(directory: Path, rests: Iterable[Rest]) -> None:
     """Write a new order into `salvage/`; it takes effect with `finish`. UnavailableError when the disk refuses."""
     folder = directory / _FOLDER
     aside = folder / "new"
-    with told("build", str(folder)):
+    with told("build", str(folder), folder):
         shutil.rmtree(folder, ignore_errors=True)
         aside.mkdir(parents=True)
         with closing(connect(aside)) as connection:
@@ -60,7 +60,7 @@ def finish(directory: Path, *, name: str) -> None:
     new = directory / _FOLDER / NAME
     if not new.exists():
         return
-    with told("put in place", NAME):
+    with told("put in place", NAME, directory):
         for suffix in ("-wal", "-shm", ""):
             if (old := directory / f"{NAME}{suffix}").exists():
                 os.replace(old, directory / f"{name}{suffix}")

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from atp.durable import sync_directory
+from atp.durable import disk_move, sync_directory
 from atp.errors import UnavailableError
 
 Words = npt.NDArray[np.uint64]
@@ -103,7 +103,8 @@ def write_run(directory: Path, pieces: Iterable[tuple[Words, Words]], *, after: 
     except OSError as error:
         with contextlib.suppress(OSError):
             aside.unlink()
-        raise UnavailableError(f"could not write {path}: {error.strerror}", hint="free space on its disk") from None
+        hint = disk_move(error, path, otherwise="check its owner and its mode")
+        raise UnavailableError(f"could not write {path}: {error.strerror}", hint=hint) from None
     run = _open_run(path)
     if run is None:
         raise UnavailableError(f"could not read back {path}: it is not what was written", hint="check the disk")

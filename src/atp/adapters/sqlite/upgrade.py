@@ -23,7 +23,7 @@ def pack_order(directory: Path) -> None:
         return
     lock = lock_directory(directory)
     try:
-        with told("upgrade", NAME), closing(connect(directory)) as connection:
+        with told("upgrade", NAME, directory), closing(connect(directory)) as connection:
             if connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() != (1,):
                 return
             with transaction(connection):

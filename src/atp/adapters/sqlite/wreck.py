@@ -29,7 +29,7 @@ def find_damage(directory: Path) -> str | None:
     if not path.exists():
         return "it is gone" if any((directory / "logs").glob("*/checkpoint")) else None
     try:
-        with told("check", NAME), closing(_open(path)) as connection:
+        with told("check", NAME, directory), closing(_open(path)) as connection:
             return _damage(connection, directory)
     except AtpError as error:
         if error.code == "tampered":

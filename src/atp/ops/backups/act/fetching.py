@@ -63,7 +63,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _told(path: Path) -> AbstractContextManager[None]:
-    return telling(f"keep fetched parts in {path}", hint="make room, or restore without --parts")
+    return telling(f"keep fetched parts in {path}", place=path, otherwise="restore without --parts")
 
 
 def _nothing(_: int) -> None:

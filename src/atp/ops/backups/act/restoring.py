@@ -201,7 +201,7 @@ def _kept_as(path: Path, manifest: Manifest) -> Path:
 
 
 def _told(place: Path) -> AbstractContextManager[None]:
-    return telling(f"restore to {place}", hint="make room there, or choose another place")
+    return telling(f"restore to {place}", place=place, otherwise="choose another place")
 
 
 def _nothing(_: int) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from atp.durable import disk_move
 from atp.errors import ConflictError, ForbiddenError, UnavailableError
 
 _ATTEMPT = "attempt"
@@ -73,16 +74,17 @@ def _rooms(below: Path | None) -> Path:
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the operating system's errors about a file here into the platform's."""
-    with telling(f"write {path}", hint="make room, or name another place with TMPDIR"):
+    with telling(f"write {path}", place=path, otherwise="name another place with TMPDIR"):
         yield
 
 
 @contextmanager
-def telling(what: str, *, hint: str) -> Iterator[None]:
+def telling(what: str, *, place: Path, otherwise: str) -> Iterator[None]:
     """Turn the operating system's errors into the platform's: what could not be done, why, and the next move."""
     try:
         yield
     except OSError as error:
+        hint = disk_move(error, place, otherwise=otherwise)
         raise UnavailableError(f"could not {what}: {error.strerror}", hint=hint) from None
 
 
@@ -98,7 +100,8 @@ def held(folder: Path, *, what: str) -> Iterator[None]:
         folder.mkdir(mode=0o700, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise UnavailableError(f"could not work in {folder}: {error.strerror}", hint="TMPDIR names a place") from None
+        hint = disk_move(error, folder, otherwise="name another place with TMPDIR")
+        raise UnavailableError(f"could not work in {folder}: {error.strerror}", hint=hint) from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,7 +143,8 @@ def _private(folder: Path) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise UnavailableError(f"could not make {folder}: {error.strerror}", hint="TMPDIR names a place") from None
+        hint = disk_move(error, folder, otherwise="name another place with TMPDIR")
+        raise UnavailableError(f"could not make {folder}: {error.strerror}", hint=hint) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise ForbiddenError(f"could not work in {folder}: it is not this user's alone", hint="TMPDIR names a place")
     return folder

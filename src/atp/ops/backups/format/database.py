@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from atp.durable import disk_move
 from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
 from atp.ops.backups.format.contents import Database
 
@@ -37,7 +38,7 @@ def copy_database(source: Path, into: Path, *, began: Callable[[], object], move
     """
     if not source.is_file():
         raise MissingError(f"could not back up {source}: there is no such file", hint="check source.place")
-    with _told(f"copy {source}"), closing(_open(source)) as live, closing(sqlite3.connect(into)) as copy:
+    with _told(f"copy {source}", into), closing(_open(source)) as live, closing(sqlite3.connect(into)) as copy:
         live.execute("BEGIN")
         live.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # takes the read lock
         began()
@@ -54,7 +55,7 @@ def copy_database(source: Path, into: Path, *, began: Callable[[], object], move
 
 def inspect_database(path: Path) -> Database:
     """The tables of a database at rest and their rows, after its integrity check. TamperedError when that fails."""
-    with _told(f"check {path}"), closing(_open(path, is_at_rest=True)) as found:
+    with _told(f"check {path}", path), closing(_open(path, is_at_rest=True)) as found:
         faults = [row[0] for row in found.execute("PRAGMA integrity_check(3)")]
         if faults != ["ok"]:
             raise TamperedError(f"could not accept {path.name}: SQLite's integrity check says: {faults[0]}")
@@ -92,7 +93,7 @@ def _rows(found: sqlite3.Connection, table: str) -> int:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _told(what: str, place: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -100,5 +101,5 @@ def _told(what: str) -> Iterator[None]:
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             kind = MalformedError if code == sqlite3.SQLITE_NOTADB else TamperedError
             raise kind(f"could not {what}: {error}", hint="is it a SQLite database, and sound?") from None
-        hint = "make room (TMPDIR names the place of the copy)" if code in (_FULL, _IO) else "repeat"
+        hint = disk_move(error, place, otherwise="TMPDIR names another place" if code in (_FULL, _IO) else "repeat")
         raise UnavailableError(f"could not {what}: {error}", hint=hint) from None

@@ -87,19 +87,35 @@ def unsealed(chunks: Iterator[bytes], *, identities: Sequence[Identity]) -> Iter
     """
 
     def open_(source: Reading, target: Target) -> None:
-        plain = _Decompressing(target)
-        try:
-            pyrage.decrypt_io(source, plain, list(identities))
-            plain.check_end()
-        except Exception as error:
-            _raise_cause(plain.fault or error)
-        if source.read(1):
-            raise TamperedError(_BEHIND)
+        _open(source, target, identities)
 
     with beside(open_, chunks, what="decrypt the backup") as plain:
         yield plain
         if plain.read(1):
             raise TamperedError("could not read the backup: it holds more than it should")
+
+
+def unseal(chunks: Iterable[bytes], *, identities: Sequence[Identity], into: Target) -> None:
+    """Decrypt a small stream without a process of its own, which costs more than its bytes. Raises as `unsealed` does,
+    and what `into` raises; what it took until then is not to be used."""
+    source = _Source(chunks)
+    try:
+        _open(source, into, identities)
+    except BaseException:
+        if source.fault is not None:
+            raise source.fault from None
+        raise
+
+
+def _open(source: "Reading | _Source", target: Target, identities: Sequence[Identity]) -> None:
+    plain = _Decompressing(target)
+    try:
+        pyrage.decrypt_io(source, plain, list(identities))
+        plain.check_end()
+    except Exception as error:
+        _raise_cause(plain.fault or error)
+    if source.read(1):
+        raise TamperedError(_BEHIND)
 
 
 def _raise_cause(cause: BaseException) -> NoReturn:
@@ -153,11 +169,16 @@ class _Source:
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._rest = memoryview(b"")
+        self.fault: BaseException | None = None
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end."""
+        """At most `size` bytes; none at the end. Age turns what is raised into one of its own: `fault` keeps it."""
         while not self._rest:
-            chunk = next(self._chunks, None)
+            try:
+                chunk = next(self._chunks, None)
+            except BaseException as error:
+                self.fault = error
+                raise
             if chunk is None:
                 return b""
             self._rest = memoryview(chunk)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atp.durable import disk_move
 from atp.errors import TamperedError, UnavailableError
 from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.format.archive import ArchiveReader, Member
@@ -46,7 +47,7 @@ def unpack(stream: Plain, into: Path, *, moved: Callable[[int], object]) -> int:
         reader = ArchiveReader(stream)
         for member in reader.members():
             _check(member, done)
-            with _told(member):
+            with _told(member, done):
                 _make(member, reader, done, moved)
             done.members += 1
         jobs.wait()
@@ -56,15 +57,14 @@ def unpack(stream: Plain, into: Path, *, moved: Callable[[int], object]) -> int:
 
 
 @contextmanager
-def _told(member: Member) -> Iterator[None]:
+def _told(member: Member, done: Unpacked) -> Iterator[None]:
     try:
         yield
     except FileExistsError:
         raise TamperedError(f"could not restore {_show(member)}: the archive has it twice") from None
     except OSError as error:
-        raise UnavailableError(
-            f"could not restore {_show(member)}: {error.strerror}", hint="make room, or choose another place"
-        ) from None
+        hint = disk_move(error, Path(os.fsdecode(done.root)), otherwise="choose another place")
+        raise UnavailableError(f"could not restore {_show(member)}: {error.strerror}", hint=hint) from None
 
 
 def _check(member: Member, done: Unpacked) -> None:
@@ -122,7 +122,7 @@ def _link(full: bytes, member: Member, done: Unpacked) -> None:
 def _make_file(
     full: bytes, member: Member, chunks: Iterable[bytes], done: Unpacked, moved: Callable[[int], object]
 ) -> None:
-    with _told(member):
+    with _told(member, done):
         file = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             has_hole = False
@@ -159,7 +159,7 @@ def _furnish(place: bytes | int, member: Member, done: Unpacked) -> None:
     except OSError as error:
         raise UnavailableError(
             f"could not restore the attributes of {_show(member)}: {error.strerror}",
-            hint="restore to a file system that has them",
+            hint=disk_move(error, Path(os.fsdecode(done.root)), otherwise="restore to a file system that has them"),
         ) from None
 
 

@@ -7,7 +7,7 @@ taken. It only grows.
 import os
 from pathlib import Path
 
-from atp.durable import sync_directory
+from atp.durable import disk_move, sync_directory
 from atp.errors import InvalidError, UnavailableError
 from atp.limits import HEARTBEAT_LINE_BYTES_MAX
 from atp.ops.drills.act.kinds.shape import Production
@@ -31,14 +31,17 @@ def beat(declared: Declared, production: Production, clock: Clock) -> Beat:
             hint=f"edit estate.yaml: datasets.{declared.dataset}.drill.heartbeat: {{every: 1min, ledger: /PATH}}",
         )
     name, at = clock.random_bytes(_RANDOM_BYTES).hex(), clock.now()
+    what, ledger = f"could not write a heartbeat of {declared.dataset!r}", Path(heartbeat.ledger)
     try:
         production.beat(name, at)
-        taken = Beat(name, at, clock.now())
-        _into_ledger(Path(heartbeat.ledger), taken)
     except (OSError, UnavailableError) as error:
-        raise UnavailableError(
-            f"could not write a heartbeat of {declared.dataset!r}: {error}", hint="the next one tries again"
-        ) from None
+        raise UnavailableError(f"{what}: {error}", hint="the next one tries again") from None
+    taken = Beat(name, at, clock.now())
+    try:
+        _into_ledger(ledger, taken)
+    except OSError as error:
+        move = disk_move(error, ledger, otherwise="name another ledger: datasets.NAME.drill.heartbeat")
+        raise UnavailableError(f"{what} down in {ledger}: {error.strerror}", hint=move) from None
     return taken
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from atp.durable import disk_move
 from atp.errors import ConflictError, MalformedError, UnavailableError
 from atp.limits import DRILL_ENVELOPE_BYTES_MAX
 from atp.ops.drills.evidence.figures import Previous
@@ -100,5 +101,6 @@ class Keep:
 
 def _unwritable(path: Path, error: OSError) -> UnavailableError:
     return UnavailableError(
-        f"could not write {path}: {error.strerror}", hint="make room, or name another place with ATP_STATE_DIR"
+        f"could not write {path}: {error.strerror}",
+        hint=disk_move(error, path, otherwise="name another place with ATP_STATE_DIR"),
     )

@@ -3,6 +3,7 @@
 Repeatable: a drill that died is run again, and both are recorded; the next one removes what it left.
 """
 
+import errno
 import platform
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from atp import __version__
+from atp.durable import disk_move
 from atp.errors import (
     AtpError,
     InvalidError,
@@ -29,6 +31,7 @@ from atp.ops.backups.act.kinds.shape import Arrival, Occasion
 from atp.ops.backups.act.listing import Listed, is_another, list_backups, moment_of, newest, not_later
 from atp.ops.backups.act.parts import read_parts
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
+from atp.ops.backups.act.workplace import is_without_room
 from atp.ops.backups.evidence import UNASKED, Recorded
 from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
@@ -353,6 +356,8 @@ class Run:
 
     def _failure(self, step: Step, error: AtpError | OSError) -> Failure:
         reason = str(error)
+        if isinstance(error, OSError) or (isinstance(error, UnavailableError) and is_without_room(reason)):
+            reason = self._with_disk(reason, error)
         if step.name in ("measure", "remove") or isinstance(error, OSError):
             return Failure("error", step.name, reason)
         if isinstance(error, UnauthorizedError):
@@ -364,6 +369,14 @@ class Run:
         if isinstance(error, TamperedError) or (self.ran.listed is not None and isinstance(error, RefusedError)):
             return Failure("fail", "corrupted", reason)
         return Failure("error", step.name, reason)
+
+    def _with_disk(self, reason: str, error: AtpError | OSError) -> str:
+        """What the kind that is asked says of a full disk names none: it works in the scratch directory."""
+        if isinstance(error, AtpError) and error.hint is not None:
+            return reason
+        full = error if isinstance(error, OSError) else OSError(errno.ENOSPC, reason)
+        move = disk_move(full, self.scratch.folder, otherwise="edit estate.yaml: datasets.NAME.drill.place")
+        return f"{reason} (hint: {move})"
 
     def _unavailable(self, step: Step, reason: str) -> Failure:
         """The repository or the scratch place: the repository is asked once more."""
@@ -488,7 +501,8 @@ def _written(path: Path) -> Iterator[Callable[[bytes], object]]:
         with open(path, "xb") as file:
             yield file.write
     except OSError as error:
-        raise UnavailableError(f"could not write {path}: {error.strerror}", hint="make room there") from None
+        hint = disk_move(error, path, otherwise="edit estate.yaml: datasets.NAME.drill.place")
+        raise UnavailableError(f"could not write {path}: {error.strerror}", hint=hint) from None
 
 
 def _nothing(_: int) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from atp.durable import disk_move
 from atp.errors import ForbiddenError, UnavailableError
 from atp.ops.backups.act.workplace import remove_tree
 from atp.ports.clock import Clock
@@ -86,7 +87,7 @@ def scratch(place: Path, *, act: str, dataset: str, clock: Clock) -> Iterator[Sc
     except OSError as error:
         raise UnavailableError(
             f"could not make a scratch directory in {place}: {error.strerror}",
-            hint="edit estate.yaml: datasets.NAME.drill.place",
+            hint=disk_move(error, place, otherwise="edit estate.yaml: datasets.NAME.drill.place"),
         ) from None
     made = Scratch(folder)
     try:
@@ -143,7 +144,8 @@ def _mark(folder: Path, mark: _Mark) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise UnavailableError(f"could not write {marker}: {error.strerror}", hint="make room there") from None
+        hint = disk_move(error, folder, otherwise="edit estate.yaml: datasets.NAME.drill.place")
+        raise UnavailableError(f"could not write {marker}: {error.strerror}", hint=hint) from None
 
 
 def _marked(folder: Path) -> str | None:

@@ -5,17 +5,19 @@ What gets its name is a cluster that was recovered, asked whether it was, and sh
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 from pwd import getpwuid
 
-from atp.errors import MalformedError, MissingError, TamperedError, UnavailableError
-from atp.limits import POSTGRESQL_HISTORY_BYTES_MAX, REPOSITORY_CHUNK_BYTES
+from atp.errors import MalformedError, UnavailableError
 from atp.ops.backups.act.kinds.files import check_listed, receive_tree
-from atp.ops.backups.act.kinds.postgresql.instance import Instance, control_of, fence_words, restore_command, running
+from atp.ops.backups.act.kinds.postgresql.feed import Feed
+from atp.ops.backups.act.kinds.postgresql.instance import Instance, control_of, fence_words, running
+from atp.ops.backups.act.kinds.postgresql.reading import Nowhere, bytes_max_of, fetch_segment, read_segment
 from atp.ops.backups.act.kinds.postgresql.replay import Log, check_used
 from atp.ops.backups.act.kinds.postgresql.segments import (
     Shipped,
@@ -31,11 +33,12 @@ from atp.ops.backups.act.step import Data, Step
 from atp.ops.backups.evidence import UNASKED, Recorded
 from atp.ops.backups.format.contents import ContentsReader, Names
 from atp.ops.backups.format.manifest import Cluster, Manifest
-from atp.ops.backups.format.seal import Identity, unsealed
+from atp.ops.backups.format.seal import Identity
 from atp.ops.backups.format.stream import Plain
 from atp.ports.repository import Repository
 
 _LAST = re.compile(r"last completed transaction was at log time (\S+ \S+ \S+)")
+_OWN = {"wal_recycle": "off"}  # a segment of ours has room only where something was written: no log may come there
 _TIMELINE = "Latest checkpoint's TimeLineID"
 _CONFIGURATION = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
 _KNOWS_VERSIONS = 150_000
@@ -77,8 +80,11 @@ class PostgresqlArrival:
         to = f"to {self.at:%Y-%m-%d %H:%M:%S.%fZ}" if self.at else "as far as it reaches"
         stored = sum(one.size_bytes for one in self._following)
         return [
-            Step("log", f"decrypt {len(self._following):,} segments of the write-ahead log, {stored:,} stored bytes"),
-            Step("recover", f"recover {to} with a server of our own behind a fence, and shut it down"),
+            Step(
+                "recover",
+                f"recover {to} with a server of our own behind a fence, which gets {len(self._following):,} segments of"
+                f" the write-ahead log, {stored:,} stored bytes, and shut it down",
+            )
         ]
 
     def receive(self, plain: Plain, data: Path) -> int:
@@ -92,19 +98,10 @@ class PostgresqlArrival:
 
     def doing(self, data: Path) -> Doing:
         """See Arrival."""
-        return {"log": lambda: self._fetch(_beside(data)), "recover": lambda: self._recover(data)}
+        return {"recover": lambda: self._recover(data)}
 
-    def _fetch(self, folder: Path) -> Data:
-        folder.mkdir(mode=0o700)
-        for one in self._following:
-            path, bytes_max = folder / one.segment, self._bytes_max(one)
-            fetch_segment(self.repository, one, self.identities, path, bytes_max=bytes_max)
-            if one.is_partial:
-                os.truncate(path, bytes_max)  # the receiver may have died making room, and the server wants all of it
-        return {"segments": len(self._following)}
-
-    def _bytes_max(self, one: Shipped) -> int:
-        return bytes_max_of(one, self._cluster)
+    def _fetch(self, one: Shipped, into: Path) -> None:
+        fetch_segment(self.repository, one, self.identities, into, bytes_max=bytes_max_of(one, self._cluster))
 
     @property
     def _cluster(self) -> Cluster:
@@ -125,25 +122,35 @@ class PostgresqlArrival:
 
     def _run(self, data: Path, names: Names, target: dict[str, str]) -> Data:
         (data / "recovery.signal").touch()
-        settings = {"restore_command": restore_command(_beside(data)), "recovery_target_action": "promote", **target}
-        with running(data, names, settings=settings) as server:
-            found = control_of(data)
-            if self._following and not target:
-                self._check_used(data, found)
-            told, of_locale = _told(server, found), tuple(_locale(server))
+        feed = Feed(data.with_name("wal"), self._following, self._fetch)
+        settings = {"restore_command": feed.restore_command, "recovery_target_action": "promote", **target, **_OWN}
+        with ExitStack() as served:
+            served.enter_context(feed.serving())
+            with running(data, names, settings=settings) as server:
+                served.close()  # its recovery has ended
+                found = control_of(data)
+                if self._following and not target:
+                    self._check_used(data, found, feed)
+                feed.check_rest()
+                told, of_locale = _told(server, found), tuple(_locale(server))
         self.told = (*_to_know(data), *of_locale)
-        return told
+        return {"segments": len(self._following), **told}
 
-    def _check_used(self, data: Path, found: Mapping[str, str]) -> None:
+    def _check_used(self, data: Path, found: Mapping[str, str], feed: Feed) -> None:
         timeline, page_bytes = int(found[_TIMELINE]), int(found["WAL block size"])
-        check_used(data, self._log(data, page_bytes=page_bytes), timeline=timeline, following=self._following)
+        check_used(data, self._log(data, feed, page_bytes=page_bytes), timeline=timeline, following=self._following)
 
-    def _log(self, data: Path, *, page_bytes: int) -> Log:
-        """The log that was laid beside, and the last segment of the backup itself."""
-        cluster, folder = self._cluster, _beside(data)
-        files = [folder / one.segment for one in self._following if not one.is_history]
-        files += [path for path in [data / "pg_wal" / cluster.ends_in] if path.exists()]
-        numbered = {number_of(path.name, cluster.segment_bytes): path for path in files}
+    def _log(self, data: Path, feed: Feed, *, page_bytes: int) -> Log:
+        """The log that follows, and the last segment of the backup itself."""
+        cluster = self._cluster
+        numbered: dict[int, Callable[[], Path]] = {
+            number_of(one.segment, cluster.segment_bytes): partial(feed.file_of, one)
+            for one in self._following
+            if not one.is_history
+        }
+        own = data / "pg_wal" / cluster.ends_in
+        if own.exists():
+            numbered[number_of(own.name, cluster.segment_bytes)] = lambda: own
         return Log(numbered, segment_bytes=cluster.segment_bytes, page_bytes=page_bytes)
 
 
@@ -156,71 +163,8 @@ def check_following(
     listed = list_shipped(repository, wal_prefix(manifest.dataset, manifest.cluster.system))
     following = needed(usable(listed, recorded), manifest.cluster, at=None)
     for one in following:
-        for _ in read_segment(repository, one, identities, bytes_max=bytes_max_of(one, manifest.cluster)):
-            pass
+        read_segment(repository, one, identities, bytes_max=bytes_max_of(one, manifest.cluster), into=Nowhere())
     return len(following)
-
-
-def bytes_max_of(one: Shipped, cluster: Cluster) -> int:
-    """How much one can hold: whoever knows the recipients can make one that never ends."""
-    return POSTGRESQL_HISTORY_BYTES_MAX if one.is_history else cluster.segment_bytes
-
-
-def fetch_segment(
-    repository: Repository, one: Shipped, identities: Sequence[Identity], into: Path, *, bytes_max: int
-) -> None:
-    """Decrypt one segment to a new file. UnavailableError when the disk refuses; else see `read_segment`."""
-    try:
-        with into.open("xb") as file:
-            for chunk in read_segment(repository, one, identities, bytes_max=bytes_max):
-                file.write(chunk)
-    except OSError as error:
-        raise UnavailableError(f"could not write {into}: {error.strerror}", hint="make room there") from None
-
-
-def read_segment(
-    repository: Repository, one: Shipped, identities: Sequence[Identity], *, bytes_max: int
-) -> Iterator[bytes]:
-    """The bytes of a segment, without a key those that are stored. TamperedError, at the end at the latest, when they
-    are not what was stored or more than one can hold, MissingError when it is gone."""
-    total = 0
-    for chunk in _read(repository, one, identities):
-        total += len(chunk)
-        if identities and total > bytes_max:
-            raise TamperedError(
-                f"could not read {one.segment} of the write-ahead log: it has more than {bytes_max:,} bytes",
-                hint="an earlier --at, and find out who wrote there",
-            )
-        yield chunk
-
-
-def _read(repository: Repository, one: Shipped, identities: Sequence[Identity]) -> Iterator[bytes]:
-    what, digest = f"could not read {one.segment} of the write-ahead log", sha256()
-
-    def stored() -> Iterator[bytes]:
-        for chunk in repository.read(one.name):
-            digest.update(chunk)
-            yield chunk
-
-    try:
-        if identities:
-            with unsealed(stored(), identities=identities) as plain:
-                while chunk := plain.read(REPOSITORY_CHUNK_BYTES):
-                    yield chunk
-        else:
-            yield from stored()
-    except MissingError:
-        raise MissingError(f"{what}: it is gone", hint="an earlier --at, or another repository") from None
-    except TamperedError:
-        raise _not_stored(what) from None
-    if digest.hexdigest() != one.sha256:
-        raise _not_stored(what)
-
-
-def _not_stored(what: str) -> TamperedError:
-    return TamperedError(
-        f"{what}: its bytes are not those that were stored", hint="an earlier --at, or another repository"
-    )
 
 
 def _to_know(data: Path) -> Iterator[str]:
@@ -262,7 +206,3 @@ def _told(server: Instance, found: Mapping[str, str]) -> Data:
         "timeline": int(found[_TIMELINE]),
         "redo": found["Latest checkpoint's REDO location"],
     }
-
-
-def _beside(data: Path) -> Path:
-    return data.with_name("wal")

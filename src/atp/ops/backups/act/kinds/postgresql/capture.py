@@ -1,6 +1,7 @@
 """A base backup: `pg_basebackup` streams it, and on its way it becomes members of our archive, each with its digest.
 
-The write-ahead log that makes it consistent is in it (`--wal-method=fetch`), so that a backup alone can be restored.
+The write-ahead log that makes it consistent is in it (`--wal-method=fetch`), so that a backup alone can be restored;
+until then the server keeps it for us.
 """
 
 import re
@@ -18,6 +19,7 @@ from msgspec import Meta
 from atp.errors import InvalidError, TamperedError, UnavailableError
 from atp.limits import BACKUP_LINE_BYTES_MAX
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
+from atp.ops.backups.act.kinds.postgresql.kept import Kept, kept_log
 from atp.ops.backups.act.kinds.postgresql.programs import environment, find_program, last_words, next_move, query
 from atp.ops.backups.act.kinds.shape import Doing, Note
 from atp.ops.backups.act.parts import Moved
@@ -122,6 +124,15 @@ class PostgresqlCapture:
 
     def stream(self, made: Made, note: Note) -> Iterator[bytes]:
         """See Capture. UnavailableError in the words of the program when the server does not give all of it."""
+        with kept_log(self.connection) as kept:
+            if kept.refusal:
+                made.warnings.append(f"the server kept no log for the backup, which may fail of that: {kept.refusal}")
+            yield from self._stream(made, note, kept)
+        self._ended_at = self._now()
+        self.cluster = self._cluster()
+        yield END
+
+    def _stream(self, made: Made, note: Note, kept: Kept) -> Iterator[bytes]:
         words = [find_program("pg_basebackup"), "-D", "-", "-F", "tar", "-X", "fetch", "-c", "fast", "--no-password"]
         with TemporaryFile() as said:
             source = subprocess.Popen(
@@ -132,15 +143,12 @@ class PostgresqlCapture:
                 yield from self._members(ArchiveReader(source.stdout), made, note)
                 ended = source.wait()
             except (TamperedError, OSError) as error:
-                raise self._failed(source, said, str(error)) from None
+                raise self._failed(source, said, str(error), kept) from None
             finally:
                 source.kill()
                 source.wait()
             if ended != 0:
-                raise self._failed(source, said, "")
-        self._ended_at = self._now()
-        self.cluster = self._cluster()
-        yield END
+                raise self._failed(source, said, "", kept)
 
     def _members(self, archive: ArchiveReader, made: Made, note: Note) -> Iterator[bytes]:
         has_settings = False
@@ -191,7 +199,7 @@ class PostgresqlCapture:
         ((seconds,),) = query("SELECT extract(epoch FROM clock_timestamp())", connection=self.connection)
         return datetime.fromtimestamp(0, UTC) + timedelta(seconds=float(seconds))
 
-    def _failed(self, source: "subprocess.Popen[bytes]", said: IO[bytes], reason: str) -> UnavailableError:
+    def _failed(self, source: "subprocess.Popen[bytes]", said: IO[bytes], reason: str, kept: Kept) -> UnavailableError:
         source.kill()
         source.wait()
         said.seek(0)
@@ -200,18 +208,17 @@ class PostgresqlCapture:
         if "checksum" in why:
             found = re.search(rb'file "([^"\n]+)", block (\d+)', words)
             why += f" (first in {found[1].decode(errors='replace')}, block {int(found[2])})" if found else ""
-        return UnavailableError(f"could not back up the cluster: {why}", hint=_hint(why))
+        return UnavailableError(f"could not back up the cluster: {why}", hint=_hint(why, kept))
 
 
-def _hint(why: str) -> str:
+def _hint(why: str, kept: Kept) -> str:
     if "checksum" in why:
         return "pages of the living cluster are damaged: restore the newest backup, or ask a person"
+    bound = "max_slot_wal_keep_size" if kept.is_lost else "wal_keep_size"
     if re.search("could not find (any )?WAL|already been removed", why):
-        return "wal_keep_size was too small for what was written meanwhile: enlarge it, or follow the dataset"
+        return f"{bound} was too small for what was written meanwhile: enlarge it, or follow the dataset"
     if "COPY stream ended" in why:
-        return (
-            "the log of the server says why; where it removed a segment: enlarge wal_keep_size, or follow the dataset"
-        )
+        return f"the log of the server says why; where it removed a segment: enlarge {bound}, or follow the dataset"
     return next_move(why, otherwise="the role has to have REPLICATION, and pg_hba.conf has to let it")
 
 

@@ -4,9 +4,9 @@ Nothing that came with the backup is obeyed: neither its configuration nor its a
 refuses to run as root, so root's files are shown to it as those of another user (a user namespace).
 """
 
+import errno
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from atp.durable import disk_move
 from atp.errors import MalformedError, UnavailableError
 from atp.limits import BACKUP_LINE_BYTES_MAX, POSTGRESQL_START_SECONDS
 from atp.ops.backups.act.kinds.postgresql.connection import Connection
@@ -75,11 +76,11 @@ def running(data: Path, names: Names, *, settings: Mapping[str, str] | None = No
             connection = Connection(
                 {"PGHOST": str(place), "PGPORT": "5432", "PGUSER": names.superuser} | {"PGDATABASE": names.database}
             )
-            _wait(process, connection, place / "log")
+            _wait(process, connection, place / "log", data)
             try:
                 yield Instance(connection, _said(place / "log").decode(errors="replace"))
             finally:
-                _stop(process, place / "log")
+                _stop(process, place / "log", data)
     finally:
         (data / _WORDS).unlink(missing_ok=True)  # `pg_ctl restart` would start it with ours
         shutil.rmtree(place, ignore_errors=True)
@@ -116,13 +117,6 @@ def major_of(data: Path) -> int:
         return int((data / "PG_VERSION").read_text()[:10])
     except (OSError, ValueError):
         raise MalformedError(f"could not find a cluster in {data.name}: it has no PG_VERSION") from None
-
-
-def restore_command(folder: Path) -> str:
-    """What fetches a segment out of a folder, in the words of the setting. One that is there and cannot be copied ends
-    the server (a code over 125), which takes any other failure for the end of the log."""
-    segment = f"{shlex.quote(str(folder)).replace('%', '%%')}/%f"
-    return f"test ! -e {segment} && exit 1; cp {segment} %p || exit 255"
 
 
 def control_of(data: Path) -> dict[str, str]:
@@ -172,7 +166,7 @@ def _started(data: Path, place: Path, settings: Mapping[str, str]) -> Iterator["
             process.wait()
 
 
-def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path) -> None:
+def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path, data: Path) -> None:
     """Until it lets somebody in, whoever that is: before the end of its recovery it refuses all. The longer it takes,
     the less often it is asked, so that asking costs it nothing."""
     began = time.monotonic()
@@ -185,19 +179,20 @@ def _wait(process: "subprocess.Popen[bytes]", connection: Connection, log: Path)
         if waited > POSTGRESQL_START_SECONDS:
             raise UnavailableError("could not start PostgreSQL: its recovery does not end")
         time.sleep(min(max(waited / _LOOKS, _LOOK_SECONDS), _LOOK_SECONDS_MAX))
-    raise _failed("could not recover the cluster", log)
+    raise _failed("could not recover the cluster", log, data)
 
 
-def _failed(what: str, log: Path) -> MalformedError | UnavailableError:
+def _failed(what: str, log: Path, data: Path) -> MalformedError | UnavailableError:
     """Why it ended, in its own words: a full disk tells nothing of the cluster."""
     said = b"\n".join(line for line in _said(log).splitlines() if _KNOCKED not in line)
     if is_without_room(said.decode(errors="replace")):
         words = b"\n".join(line for line in said.splitlines() if is_without_room(line.decode(errors="replace")))
-        return UnavailableError(f"{what}: {last_words(words)}", hint="make room there, or choose another place")
+        hint = disk_move(OSError(errno.ENOSPC, ""), data, otherwise="choose another place")
+        return UnavailableError(f"{what}: {last_words(words)}", hint=hint)
     return MalformedError(f"{what}: {last_words(said)}")
 
 
-def _stop(process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _stop(process: "subprocess.Popen[bytes]", log: Path, data: Path) -> None:
     """A fast shutdown: a checkpoint, and everything on the disk."""
     process.send_signal(signal.SIGINT)
     try:
@@ -205,7 +200,7 @@ def _stop(process: "subprocess.Popen[bytes]", log: Path) -> None:
     except subprocess.TimeoutExpired:
         raise UnavailableError("could not stop the restored PostgreSQL: it does not end") from None
     if ended != 0:
-        raise _failed("could not stop the restored PostgreSQL", log)
+        raise _failed("could not stop the restored PostgreSQL", log, data)
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 Where it ended says the history of the timeline that it began. What may lie behind that place is a record of which the
 rest was never received; in a segment that is whole it goes on in the next one, in one that is not, zeros follow.
+
+How far a segment was received that is not whole, its pages tell: a server sends its log up to the end of a record or of
+a page, never to another place. So a record whose last page was begun is there to its end, and was not used since it is
+damaged; one whose rest was never received breaks off where a page ends.
 """
 
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +28,9 @@ _RECORD_BYTES_MIN = 24  # access/xlogrecord.h: the length is the first word
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Segments by their number, as files; bytes that are missing at the end of one count as zeros."""
+    """Segments by their number: what gives each as a file; bytes that are missing at the end of one count as zeros."""
 
-    files: Mapping[int, Path]
+    files: Mapping[int, Callable[[], Path]]
     segment_bytes: int
     page_bytes: int
 
@@ -38,7 +42,7 @@ class Log:
     def read(self, at: int, size: int) -> bytes:
         """Bytes of one segment."""
         number, offset = divmod(at, self.segment_bytes)
-        with self.files[number].open("rb") as file:
+        with self.files[number]().open("rb") as file:
             file.seek(offset)
             return file.read(size).ljust(size, b"\0")
 
@@ -61,10 +65,11 @@ def check_used(data: Path, log: Log, *, timeline: int, following: Sequence[Shipp
     where it broke off, and which moment can be reached. Reads what is behind that place."""
     ended, last = end_of_replay(data, timeline), following[-1]
     stopped = _break_of(log, ended)
-    is_in_last = stopped >= log.end - log.segment_bytes
-    if stopped >= log.end or (last.is_partial and is_in_last and log.is_empty(stopped)):
+    is_in_last = stopped is not None and stopped >= log.end - log.segment_bytes
+    if stopped is not None and (stopped >= log.end or (last.is_partial and is_in_last and log.is_empty(stopped))):
         return
-    broken = [one for one in following if number_of(one.segment, log.segment_bytes) <= stopped // log.segment_bytes]
+    number = (ended if stopped is None else stopped) // log.segment_bytes
+    broken = [one for one in following if not one.is_history and number_of(one.segment, log.segment_bytes) <= number]
     *before, damaged = broken or [last]
     raise TamperedError(
         f"could not recover as far as the log is there: it breaks off at {ended >> 32:X}/{ended & 0xFFFFFFFF:X},"
@@ -83,9 +88,9 @@ def end_of_replay(data: Path, timeline: int) -> int:
         raise MalformedError(f"could not see how far it was recovered: timeline {timeline} has no history") from None
 
 
-def _break_of(log: Log, at: int) -> int:
-    """Where a record breaks off that begins at a place: where it would end, or a page before that does not go on with
-    it, or the end of the log. The place itself when there is none."""
+def _break_of(log: Log, at: int) -> int | None:
+    """Where a record breaks off that begins at a place: a page before its end that does not go on with it, or the end
+    of the log. The place itself when there is none; None when all of it is there."""
     if at // log.segment_bytes not in log.files:
         return at
     at = log.data_at(at)
@@ -97,7 +102,7 @@ def _break_of(log: Log, at: int) -> int:
         if not _goes_on(log, at, left):
             return at
         at = log.data_at(at)
-    return at + left
+    return None
 
 
 def _goes_on(log: Log, at: int, left: int) -> bool:

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
+from atp.durable import disk_move
 from atp.errors import MissingError, RefusedError, TamperedError, UnavailableError
 from atp.limits import TILE_WIDTH
 from atp.log.event import format_instant
@@ -121,7 +122,8 @@ def _settle_journal(order: Path) -> None:
         with closing(sqlite3.connect(order)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
-        raise UnavailableError(f"could not settle the copy of {ORDER}: {error}", hint="repeat") from None
+        hint = disk_move(error, order, otherwise="repeat")
+        raise UnavailableError(f"could not settle the copy of {ORDER}: {error}", hint=hint) from None
 
 
 def _copy_log(data: Path, into: Path, log: HeldLog, keys: Mapping[str, bytes], moved: Moved, *, beyond: int) -> None:
@@ -162,7 +164,7 @@ def _copy_object(path: Path, into: Path) -> int:
             shutil.copyfile(path, into)
         return into.stat().st_size
     except OSError as error:
-        raise UnavailableError(f"could not copy {path}: {error.strerror}", hint="make room, permissions") from None
+        raise _uncopied(path, into, error) from None
 
 
 def _copy_if_there(path: Path, into: Path) -> None:
@@ -171,7 +173,12 @@ def _copy_if_there(path: Path, into: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UnavailableError(f"could not copy {path}: {error.strerror}", hint="make room, permissions") from None
+        raise _uncopied(path, into, error) from None
+
+
+def _uncopied(path: Path, into: Path, error: OSError) -> UnavailableError:
+    hint = disk_move(error, into, otherwise="check the permissions of both")
+    return UnavailableError(f"could not copy {path} to {into}: {error.strerror}", hint=hint)
 
 
 def _copy_tree(folder: Path, into: Path, moved: Moved) -> None:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
+from atp.durable import disk_move
 from atp.errors import AtpError, MissingError, TamperedError, UnavailableError
 from atp.limits import TILE_WIDTH
 from atp.tenants.names import OPERATIONS, check_installation, check_tenant, generation_of
@@ -124,7 +125,8 @@ def trim_order(order: Path, logs: Iterable[HeldLog]) -> None:
             copy.execute("COMMIT")
             copy.execute("VACUUM")
     except sqlite3.Error as error:
-        raise UnavailableError(f"could not trim the copy of {ORDER}: {error}", hint="make room there") from None
+        hint = disk_move(error, order, otherwise="repeat")
+        raise UnavailableError(f"could not trim the copy of {ORDER}: {error}", hint=hint) from None
 
 
 def _trim(copy: sqlite3.Connection, log: HeldLog) -> int:

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from atp.durable import replace_file
+from atp.durable import disk_move, replace_file
 from atp.errors import UnavailableError
 from atp.limits import FOLLOWED_FILE_BYTES_MAX
 from atp.ops.backups.act.kinds.trail.logs import Held
@@ -70,4 +70,5 @@ def write_shipped(path: Path, shipped: Shipped) -> None:
     try:
         replace_file(path, msgspec.json.encode(shipped))
     except OSError as error:
-        raise UnavailableError(f"could not write {path}: {error.strerror}", hint="make room there") from None
+        hint = disk_move(error, path, otherwise="check its owner and its mode")
+        raise UnavailableError(f"could not write {path}: {error.strerror}", hint=hint) from None
