@@ -163,8 +163,7 @@ class ArchiveReader:
         """Every member in order; `data` gives the bytes of the one that was yielded last."""
         extended: dict[bytes, bytes] = {}
         while True:
-            self._skip()
-            block = self._exactly(BLOCK)
+            block = self._next()
             if not block.strip(b"\0"):
                 self._check_end()
                 return
@@ -186,11 +185,12 @@ class ArchiveReader:
             self._left -= len(chunk)
             yield chunk
 
-    def _skip(self) -> None:
+    def _next(self) -> bytes:
+        """The block behind the member's data and what fills up its last block."""
         for _ in self.data():
             pass
-        self._exactly(self._padding)
-        self._padding = 0
+        padding, self._padding = self._padding, 0
+        return self._exactly(padding + BLOCK)[padding:]
 
     def _extended(self, size_bytes: int) -> dict[bytes, bytes]:
         if not 0 < size_bytes <= BACKUP_PAX_BYTES_MAX:

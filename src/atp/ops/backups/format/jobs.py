@@ -2,31 +2,49 @@
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import TypeAlias
 
 _THREADS = min(4, os.cpu_count() or 1)
-_JOBS_MAX = 32  # that wait or are at work: what one of them holds in memory, so often
+_BATCHES_MAX = 32  # that wait or are at work: what one of them holds in memory, so often
+_BATCH_JOBS = 16
+_BATCH_BYTES = 1 << 18
+
+
+Job: TypeAlias = Callable[[], None]
 
 
 class Jobs:
-    """Takes jobs and does them in no particular order; the first that raises stops the rest."""
+    """Takes jobs and does them in no particular order, small ones in batches; the first that raises stops the rest."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="job")
         self._given = deque[Future[None]]()
+        self._batch = list[Job]()
+        self._batch_bytes = 0
 
-    def do(self, job: Callable[[], None]) -> None:
-        """Have it done. Raises what one before it raised; waits while there are too many."""
-        if len(self._given) == _JOBS_MAX:
-            self._given.popleft().result()
-        self._given.append(self._pool.submit(job))
+    def do(self, job: Job, *, size_bytes: int = _BATCH_BYTES) -> None:
+        """Have it done; `size_bytes` is what it holds in memory. Raises what one before it raised; waits while there
+        are too many."""
+        self._batch.append(job)
+        self._batch_bytes += size_bytes
+        if len(self._batch) == _BATCH_JOBS or self._batch_bytes >= _BATCH_BYTES:
+            self._give()
 
     def wait(self) -> None:
         """All are done when it returns. Raises what one of them raised."""
+        if self._batch:
+            self._give()
         while self._given:
             self._given.popleft().result()
+
+    def _give(self) -> None:
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        if len(self._given) == _BATCHES_MAX:
+            self._given.popleft().result()
+        self._given.append(self._pool.submit(_do_all, batch))
 
     def __enter__(self) -> "Jobs":
         return self
@@ -35,3 +53,8 @@ class Jobs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
+
+
+def _do_all(batch: Sequence[Job]) -> None:
+    for job in batch:
+        job()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Protocol
 
 _SLOT_BYTES = 1 << 18
-_SLOTS = 8
+_SLOTS = 32
 _SIZE_BYTES = 4
 
 

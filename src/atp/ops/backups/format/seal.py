@@ -32,6 +32,8 @@ _CHUNK_BYTES = 1 << 20
 _GATHERED = 16  # pieces of age's, of 8 KiB
 _WORKERS = min(4, os.cpu_count() or 1)
 """Threads that compress beside the one that encrypts."""
+_JOB_BYTES = 1 << 20
+"""What each of them takes at once: with more, the one before them and the one behind them wait for each other."""
 _CUT_SHORT = "could not decrypt the backup: it ends before its end, or its bytes are not what was encrypted"
 _BEHIND = "could not read the backup: something stands behind its end"
 
@@ -155,6 +157,7 @@ def _compressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
         parameter.compression_level: LEVEL,
         parameter.checksum_flag: 1,
         parameter.nb_workers: _WORKERS,
+        parameter.job_size: _JOB_BYTES,
     }
     packer = zstd.ZstdCompressor(options=options)
     for chunk in chunks:

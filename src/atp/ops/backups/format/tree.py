@@ -51,14 +51,18 @@ def _pieces(base: bytes, packed: Packed, note: Callable[[Entry], object]) -> Ite
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Small pieces together: what comes after costs by the chunk."""
+    """Small pieces together: what comes after costs by the chunk. Large ones are not copied for that."""
     gathered, size = list[bytes](), 0
     for piece in pieces:
-        gathered.append(piece)
-        size += len(piece)
-        if size >= _GATHERED_BYTES:
+        is_large = len(piece) >= _GATHERED_BYTES
+        if not is_large:
+            gathered.append(piece)
+            size += len(piece)
+        if is_large or size >= _GATHERED_BYTES:
             yield b"".join(gathered)
             gathered, size = [], 0
+        if is_large:
+            yield piece
     yield b"".join(gathered)
 
 

@@ -100,7 +100,7 @@ def _make(member: Member, reader: ArchiveReader, done: Unpacked, moved: Callable
         _furnish(full, member, done)
     elif member.size_bytes <= REPOSITORY_CHUNK_BYTES:
         chunks = list(reader.data())
-        done.jobs.do(lambda: _make_file(full, member, chunks, done, moved))
+        done.jobs.do(lambda: _make_file(full, member, chunks, done, moved), size_bytes=member.size_bytes)
     else:
         _make_file(full, member, reader.data(), done, moved)
 
