@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 
-from atp.ops.backups.act.parts import Source
+from atp.ops.backups.act.parts import Source, unwatched
 from atp.ops.backups.act.workplace import telling
 from atp.ops.backups.format.checking import file_sha256
 from atp.ops.backups.format.manifest import Manifest, Part
@@ -32,7 +32,7 @@ class FetchedParts:
         part = self._parts[name]
         path = self._path(part)
         with _told(path):
-            is_here = path.is_file() and file_sha256(path, moved=_nothing) == part.sha256
+            is_here = path.is_file() and file_sha256(path, moved=unwatched) == part.sha256
         return _chunks(path) if is_here else self._fetched(name, path, part)
 
     def remove(self) -> None:
@@ -64,7 +64,3 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def _told(path: Path) -> AbstractContextManager[None]:
     return telling(f"keep fetched parts in {path}", place=path, otherwise="restore without --parts")
-
-
-def _nothing(_: int) -> None:
-    """Nobody watches."""

@@ -15,6 +15,10 @@ from atp.ports.repository import Repository, Sink
 Moved = Callable[[int], object]
 
 
+def unwatched(_: object) -> None:
+    """Takes what is moved, or told, when nobody watches."""
+
+
 class Source(Protocol):
     """What parts are read from: a Repository, or what stands before one."""
 

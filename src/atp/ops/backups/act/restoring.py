@@ -15,7 +15,7 @@ from atp.durable import sync_directory, sync_file_system
 from atp.errors import ConflictError, InvalidError, RefusedError, TamperedError
 from atp.ops.backups.act.kinds.shape import Arrival
 from atp.ops.backups.act.listing import Listed
-from atp.ops.backups.act.parts import Moved, Source, read_parts
+from atp.ops.backups.act.parts import Moved, Source, read_parts, unwatched
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.act.verifying import check_head, diagnosed
 from atp.ops.backups.act.workplace import held, remove_tree, telling
@@ -141,7 +141,7 @@ class Restore:
         return {"members": self._members}
 
     def _check(self) -> Data:
-        stored = read_parts(self.repository, self.manifest, self.manifest.contents, moved=_nothing)
+        stored = read_parts(self.repository, self.manifest, self.manifest.contents, moved=unwatched)
         sealed = unsealed(stored, identities=self.identities)
         with self._diagnosed(), _told(self._data), _syncing(self._aside), sealed as lines:
             contents = ContentsReader(lines)
@@ -202,7 +202,3 @@ def _kept_as(path: Path, manifest: Manifest) -> Path:
 
 def _told(place: Path) -> AbstractContextManager[None]:
     return telling(f"restore to {place}", place=place, otherwise="choose another place")
-
-
-def _nothing(_: int) -> None:
-    """Nobody watches."""

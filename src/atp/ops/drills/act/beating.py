@@ -5,11 +5,12 @@ taken. It only grows.
 """
 
 import os
+from datetime import datetime
 from pathlib import Path
 
 from atp.durable import disk_move, sync_directory
 from atp.errors import InvalidError, UnavailableError
-from atp.limits import HEARTBEAT_LINE_BYTES_MAX
+from atp.limits import HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
 from atp.ops.drills.act.kinds.shape import Production
 from atp.ops.drills.declare import Declared
 from atp.ops.drills.evidence.measure import Beat
@@ -57,3 +58,22 @@ def _into_ledger(path: Path, taken: Beat) -> None:
         os.close(handle)
     if is_new:
         sync_directory(path.parent)
+
+
+def read_ledger(path: Path, *, until: datetime) -> list[Beat] | None:
+    """What was acknowledged until then, oldest first; a last line that is not whole was never acknowledged.
+
+    None when there is no ledger, or it is none: then nothing is known.
+    """
+    found = list[Beat]()
+    try:
+        with path.open("rb") as file:
+            for _ in range(LEDGER_LINES_MAX):
+                line = file.readline(HEARTBEAT_LINE_BYTES_MAX)
+                if not line.endswith(b"\n"):
+                    break
+                name, at, taken_at = line.decode("ascii").split()
+                found.append(Beat(name, datetime.fromisoformat(at), datetime.fromisoformat(taken_at)))
+        return [beat for beat in found if beat.at <= until]
+    except (OSError, ValueError, TypeError):
+        return None

@@ -24,12 +24,12 @@ from atp.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from atp.limits import DRILL_ADDRESSES_MAX, DRILL_TOLD_CHARS_MAX, HEARTBEAT_LINE_BYTES_MAX, LEDGER_LINES_MAX
+from atp.limits import DRILL_ADDRESSES_MAX, DRILL_TOLD_CHARS_MAX
 from atp.ops.backups.act import restoring
 from atp.ops.backups.act.kinds.choose import arrival_of
 from atp.ops.backups.act.kinds.shape import Arrival, Occasion
 from atp.ops.backups.act.listing import Listed, is_another, list_backups, moment_of, newest, not_later
-from atp.ops.backups.act.parts import read_parts
+from atp.ops.backups.act.parts import read_parts, unwatched
 from atp.ops.backups.act.step import Data, Record, Step, carry_out
 from atp.ops.backups.act.workplace import is_without_room
 from atp.ops.backups.evidence import UNASKED, Recorded
@@ -37,10 +37,12 @@ from atp.ops.backups.format.manifest import Manifest
 from atp.ops.backups.format.seal import Identity, unsealed
 from atp.ops.declaration.durations import format_instant
 from atp.ops.drills.act.asking import ask, covered, listening, outside, sockets_here
+from atp.ops.drills.act.beating import read_ledger
 from atp.ops.drills.act.kinds.choose import make_ready
 from atp.ops.drills.act.kinds.shape import Living, Production
 from atp.ops.drills.act.questions import Found, Question
 from atp.ops.drills.act.rawcopy import Copied, raw_copy
+from atp.ops.drills.act.records import Watched, Within
 from atp.ops.drills.act.scratch import Scratch
 from atp.ops.drills.declare import RECOVERY, Declared, damage_at, withheld
 from atp.ops.drills.evidence.figures import LockTried
@@ -168,7 +170,7 @@ class Run:
         return self.ran
 
     def _do(self, step: Step, doing: Mapping[str, Callable[[], Data | None]], record: Record) -> None:
-        told = _Told(record)
+        told = Watched(record)
         try:
             carry_out([step], doing, record=told)
         except (AtpError, OSError) as error:
@@ -266,8 +268,8 @@ class Run:
         restored = restoring.Restored(manifest.backup, str(target.place))
         arrival = self._arrival(manifest, repository)
         steps = restoring.plan(manifest, target, arrival)
-        one = restoring.Restore(repository, manifest, target, arrival, self.identities, _nothing, restored)
-        one.carry_out(steps, record=_Within(record, "restore"))
+        one = restoring.Restore(repository, manifest, target, arrival, self.identities, unwatched, restored)
+        one.carry_out(steps, record=Within(record, "restore"))
         self.ran.reaches_to = arrival.reaches_to
         self.ran.entries, self.ran.total_bytes = restored.entries, restored.total_bytes
         self._leg("restored")
@@ -297,7 +299,7 @@ class Run:
     def _ask(self) -> Data:
         manifest = self.ran.manifest
         assert manifest is not None and self._repository is not None
-        stored = read_parts(self._repository, manifest, manifest.contents, moved=_nothing)
+        stored = read_parts(self._repository, manifest, manifest.contents, moved=unwatched)
         with unsealed(stored, identities=self.identities) as plain, _written(self.scratch.contents) as write:
             while chunk := plain.read(1 << 20):
                 write(chunk)
@@ -389,25 +391,6 @@ class Run:
         return Failure("error", "scratch" if step.name == "restore" else step.name, reason)
 
 
-def read_ledger(path: Path, *, until: datetime) -> list[Beat] | None:
-    """What was acknowledged until then, oldest first; a last line that is not whole was never acknowledged.
-
-    None when there is no ledger, or it is none: then nothing is known.
-    """
-    found = list[Beat]()
-    try:
-        with path.open("rb") as file:
-            for _ in range(LEDGER_LINES_MAX):
-                line = file.readline(HEARTBEAT_LINE_BYTES_MAX)
-                if not line.endswith(b"\n"):
-                    break
-                name, at, taken_at = line.decode("ascii").split()
-                found.append(Beat(name, datetime.fromisoformat(at), datetime.fromisoformat(taken_at)))
-        return [beat for beat in found if beat.at <= until]
-    except (OSError, ValueError, TypeError):
-        return None
-
-
 def tools() -> dict[str, str]:
     """What the drill was made with."""
     return {
@@ -428,57 +411,6 @@ class _FailedError(AtpError):
 
 def _failed(cause: str, reason: str) -> _FailedError:
     return _FailedError(Failure("fail", cause, reason))
-
-
-class _Told:
-    """A record that knows whether it was the record itself that failed."""
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-        self.is_broken = False
-
-    def intend(self, step: str, data: Data | None = None) -> None:
-        """See Record."""
-        with self._watched():
-            self._record.intend(step, data)
-
-    def outcome(self, step: str, data: Data | None = None) -> None:
-        """See Record."""
-        with self._watched():
-            self._record.outcome(step, data)
-
-    def failed(self, step: str, error: BaseException | str, data: Data | None = None) -> None:
-        """See Record."""
-        with self._watched():
-            self._record.failed(step, error, data)
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.is_broken = True
-            raise
-
-
-class _Within:
-    """A record whose steps are those of a larger one."""
-
-    def __init__(self, record: Record, outer: str) -> None:
-        self._record = record
-        self._outer = outer
-
-    def intend(self, step: str, data: Data | None = None) -> None:
-        """See Record."""
-        self._record.intend(f"{self._outer}/{step}", data)
-
-    def outcome(self, step: str, data: Data | None = None) -> None:
-        """See Record."""
-        self._record.outcome(f"{self._outer}/{step}", data)
-
-    def failed(self, step: str, error: BaseException | str, data: Data | None = None) -> None:
-        """See Record."""
-        self._record.failed(f"{self._outer}/{step}", error, data)
 
 
 def _cause_of(listed: Listed) -> str:
@@ -503,7 +435,3 @@ def _written(path: Path) -> Iterator[Callable[[bytes], object]]:
     except OSError as error:
         hint = disk_move(error, path, otherwise="edit estate.yaml: datasets.NAME.drill.place")
         raise UnavailableError(f"could not write {path}: {error.strerror}", hint=hint) from None
-
-
-def _nothing(_: int) -> None:
-    """Nobody watches."""

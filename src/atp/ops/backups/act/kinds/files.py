@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from atp.ops.backups.act.kinds.shape import Doing, Note
-from atp.ops.backups.act.parts import Moved
+from atp.ops.backups.act.parts import Moved, unwatched
 from atp.ops.backups.act.step import Step
 from atp.ops.backups.evidence import Made
 from atp.ops.backups.format.checking import check_tree
@@ -72,13 +72,9 @@ class FilesArrival:
 def receive_tree(plain: Plain, data: Path) -> int:
     """Make the directory that an archive says; how many members there were."""
     data.mkdir(mode=0o700)
-    return unpack(plain, data, moved=_nothing)
+    return unpack(plain, data, moved=unwatched)
 
 
 def check_listed(data: Path, contents: ContentsReader) -> int:
     """Hold a directory against a list; how many entries there are. TamperedError."""
-    return check_tree(data, contents.entries(), moved=_nothing)
-
-
-def _nothing(_: int) -> None:
-    """Nobody watches."""
+    return check_tree(data, contents.entries(), moved=unwatched)

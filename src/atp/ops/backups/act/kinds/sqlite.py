@@ -10,7 +10,7 @@ from pathlib import Path
 from atp.errors import TamperedError
 from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.kinds.shape import Doing, Note
-from atp.ops.backups.act.parts import Moved
+from atp.ops.backups.act.parts import Moved, unwatched
 from atp.ops.backups.act.step import Data, Step
 from atp.ops.backups.evidence import Made
 from atp.ops.backups.format.checking import file_sha256
@@ -108,7 +108,7 @@ class SqliteArrival:
     def check(self, data: Path, contents: ContentsReader) -> int:
         """See Arrival."""
         entries = list(contents.entries())
-        if [entry.sha256 for entry in entries] != [file_sha256(data, moved=_nothing)]:
+        if [entry.sha256 for entry in entries] != [file_sha256(data, moved=unwatched)]:
             raise TamperedError("could not accept the restored database: its bytes are not those that were backed up")
         if contents.head.database is not None:
             check_database(data, contents.head.database)
@@ -126,7 +126,3 @@ def _own(path: Path, entry: Entry) -> None:
     if is_root:
         os.chown(path, entry.uid, entry.gid)
     path.chmod(entry.mode if is_root else entry.mode & ~_SPECIAL)
-
-
-def _nothing(_: int) -> None:
-    """Nobody watches."""

@@ -12,6 +12,7 @@ from tempfile import mkstemp
 from atp.durable import sync_directory
 from atp.errors import InvalidError, MissingError
 from atp.limits import HEARTBEAT_LINE_BYTES_MAX, HEARTBEATS_MAX
+from atp.ops.backups.act.parts import unwatched
 from atp.ops.backups.format.checking import check_tree, file_sha256
 from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.drills.act.kinds.shape import Living, Row
@@ -62,7 +63,7 @@ class FilesCopy:
 
     def whole(self, contents: ContentsReader) -> str:
         """See Copy."""
-        count = check_tree(self.place, contents.entries(), moved=_nothing)
+        count = check_tree(self.place, contents.entries(), moved=unwatched)
         return f"{count:,} entries, every byte as it was backed up"
 
     def beats(self) -> Iterator[tuple[str, datetime]]:
@@ -124,9 +125,5 @@ def _tree(root: bytes) -> Iterator[bytes]:
 
 def _bytes_of(entry: "os.DirEntry[bytes]", found: os.stat_result) -> bytes:
     if stat.S_ISREG(found.st_mode):
-        return file_sha256(entry.path, moved=_nothing).encode()
+        return file_sha256(entry.path, moved=unwatched).encode()
     return os.readlink(entry.path) if stat.S_ISLNK(found.st_mode) else b""
-
-
-def _nothing(_: int) -> None:
-    """Nobody watches."""

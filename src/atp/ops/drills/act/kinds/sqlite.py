@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from atp.errors import InvalidError, MissingError, TamperedError, UnavailableError
 from atp.limits import HEARTBEATS_MAX
+from atp.ops.backups.act.parts import unwatched
 from atp.ops.backups.format.checking import file_sha256
 from atp.ops.backups.format.contents import ContentsReader
 from atp.ops.backups.format.database import check_database, inspect_database
@@ -118,7 +119,7 @@ def _beat(database: sqlite3.Connection, name: str, at: datetime) -> None:
 def _files(source: Path) -> Iterator[bytes]:
     for path in (source, source.with_name(f"{source.name}-wal"), source.with_name(f"{source.name}-journal")):
         if path.exists() and (path == source or path.stat().st_size):
-            yield path.name.encode() + b" " + file_sha256(path, moved=_nothing).encode()
+            yield path.name.encode() + b" " + file_sha256(path, moved=unwatched).encode()
 
 
 def _opened(place: Path) -> sqlite3.Connection:
@@ -132,7 +133,3 @@ def _tables(database: sqlite3.Connection) -> list[str]:
 
 def _only_reading(action: int, *_: object) -> int:
     return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
-
-
-def _nothing(_: int) -> None:
-    """Nobody watches."""

@@ -16,6 +16,7 @@ from atp.merkle.tiles import EntryBundle
 from atp.ops.backups.act.kinds.trail.capture import object_keys
 from atp.ops.backups.act.kinds.trail.logs import INSTALLATION, ORDER, read_held
 from atp.ops.backups.act.kinds.trail.merging import is_object, is_other
+from atp.ops.backups.act.parts import unwatched
 from atp.ops.backups.format.checking import check_tree, file_sha256
 from atp.ops.backups.format.contents import ContentsReader, Entry
 from atp.ops.drills.act.kinds.shape import Living, Row
@@ -98,7 +99,7 @@ class TrailCopy:
         entries = list(contents.entries())
         followed = self._is_followed(entries)
         kept = [entry for entry in entries if entry.path not in _REWRITTEN and not (followed and _changes(entry))]
-        listed = check_tree(self.place, kept, moved=_nothing)
+        listed = check_tree(self.place, kept, moved=unwatched)
         strays = self._strays((entry.path for entry in entries), is_followed=followed)
         if strays or not (self.place / RESTORED).is_file():
             raise TamperedError(f"{len(strays):,} names that were not backed up, {RESTORED} aside: {strays[:3]}")
@@ -110,7 +111,7 @@ class TrailCopy:
     def _is_followed(self, entries: Sequence[Entry]) -> bool:
         """Whether increments came over it: each brings another order."""
         order = next((entry for entry in entries if entry.path == ORDER), None)
-        return order is not None and file_sha256(self.place / ORDER, moved=_nothing) != order.sha256
+        return order is not None and file_sha256(self.place / ORDER, moved=unwatched) != order.sha256
 
     def _strays(self, listed: Iterable[str], *, is_followed: bool) -> list[str]:
         """The names that neither the backup nor, when more followed it, its logs explain."""
@@ -204,7 +205,3 @@ def _head(note: bytes | None) -> str:
 
 def _not_asked(what: str) -> InvalidError:
     return InvalidError(f"could not ask a trail for {what}", hint="checks: [{verify: true}]")
-
-
-def _nothing(_: int) -> None:
-    """Nobody watches."""

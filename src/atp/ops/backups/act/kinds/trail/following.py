@@ -19,6 +19,7 @@ from atp.ops.backups.act.kinds.trail.logs import ORDER, Held, others_of, state_o
 from atp.ops.backups.act.kinds.trail.merging import plain_bytes_max
 from atp.ops.backups.act.kinds.trail.shipped import Shipped, logs_of, read_shipped, write_shipped
 from atp.ops.backups.act.kinds.trail.telling import only_told
+from atp.ops.backups.act.parts import unwatched
 from atp.ops.backups.act.workplace import Workplace, remove_tree, workplace, writing
 from atp.ops.backups.format.checking import file_sha256
 from atp.ops.backups.format.seal import parse_recipients, seal
@@ -175,13 +176,13 @@ class TrailFollowing:
         plain_bytes = [0]
 
         def packed() -> Iterator[bytes]:
-            for chunk in pack(copy, packed=Packed(has_links=False), note=_nothing):
+            for chunk in pack(copy, packed=Packed(has_links=False), note=unwatched):
                 plain_bytes[0] += len(chunk)
                 yield chunk
 
         with writing(sealed), sealed.open("xb") as file:
             seal(packed(), recipients=parse_recipients(self.shipping.recipients), into=file)
-        digest, size_bytes = file_sha256(sealed, moved=_nothing), sealed.stat().st_size
+        digest, size_bytes = file_sha256(sealed, moved=unwatched), sealed.stat().st_size
         if plain_bytes[0] > plain_bytes_max(size_bytes):
             raise TooLargeError(
                 f"could not ship the increment: {plain_bytes[0]:,} bytes became {size_bytes:,}, and no restore would"
@@ -191,7 +192,3 @@ class TrailFollowing:
 
     def _note(self, repository: str) -> Path:
         return self.shipping.room / f"{repository}.json"
-
-
-def _nothing(_: object) -> None:
-    """Nobody watches."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from atp.errors import RefusedError, TamperedError
 from atp.limits import FOLLOWED_PLAIN_BYTES_MIN, FOLLOWED_PLAIN_RATIO_MAX
 from atp.ops.backups.act.kinds.trail.increments import Increment, stored
+from atp.ops.backups.act.parts import unwatched
 from atp.ops.backups.act.workplace import remove_tree, writing
 from atp.ops.backups.format.archive import ArchiveReader
 from atp.ops.backups.format.checking import file_sha256
@@ -88,7 +89,7 @@ def _fetch(repository: Repository, one: Increment, dataset: str, identities: Seq
     remove_tree(aside)
     aside.mkdir(mode=0o700)
     with _opened(repository, one, dataset, identities) as plain:
-        unpack(plain, aside, moved=_nothing)
+        unpack(plain, aside, moved=unwatched)
     return aside
 
 
@@ -158,12 +159,8 @@ def _place(new: Path, place: Path, one: Increment) -> None:
     if not place.exists():
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new.rename(place)
-    elif file_sha256(new, moved=_nothing) != file_sha256(place, moved=_nothing):
+    elif file_sha256(new, moved=unwatched) != file_sha256(place, moved=unwatched):
         raise TamperedError(
             f"could not use increment {one.words}: its {place.name} is another one than that of the copy",
             hint="a newer backup, or --at before it",
         )
-
-
-def _nothing(_: int) -> None:
-    """Nobody watches."""
