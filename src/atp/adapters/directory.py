@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from atp.durable import disk_move, sync_directory
+from atp.durable import begin_sync, disk_move, sync_directory
 from atp.errors import AtpError, ConflictError, ForbiddenError, MissingError, UnavailableError
 from atp.limits import REPOSITORY_CHUNK_BYTES
 from atp.ports.clock import Clock
@@ -29,6 +29,7 @@ _CANARY = "canary"
 _CANARY_SECONDS = 60
 # linux/fs.h: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS and FS_IMMUTABLE_FL, which `chattr +i` sets
 _GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
+_BEGUN_BYTES = 16 << 20  # that the disk begins with at once
 _HINTS = {
     errno.EACCES: "give this process's user the right to it",
     errno.EPERM: "give this process's user the right to it",
@@ -254,6 +255,7 @@ class _File:
         self._file = file
         self._name = name
         self._root = root
+        self._size = self._begun = 0
 
     def write(self, data: bytes, /) -> None:
         """See Sink."""
@@ -261,6 +263,10 @@ class _File:
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
+            self._size += len(data)
+            if self._size - self._begun >= _BEGUN_BYTES:
+                begin_sync(self._file.fileno(), start=self._begun, size_bytes=self._size - self._begun)
+                self._begun = self._size
 
 
 def _is_immutable(path: Path) -> bool:
