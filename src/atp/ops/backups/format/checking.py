@@ -40,12 +40,16 @@ def check_tree(root: Path, entries: Iterable[Entry], *, moved: Callable[[int], o
 
 
 def file_sha256(path: Path | bytes, *, moved: Callable[[int], object]) -> str:
-    """The digest of a file's bytes."""
-    digest = sha256()
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(REPOSITORY_CHUNK_BYTES):
+    """The digest of a file's bytes, as many as there are when it is opened."""
+    digest, file = sha256(), os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        left = os.fstat(file).st_size
+        while left and (chunk := os.read(file, min(left, REPOSITORY_CHUNK_BYTES))):
             digest.update(chunk)
             moved(len(chunk))
+            left -= len(chunk)
+    finally:
+        os.close(file)
     return digest.hexdigest()
 
 

@@ -81,7 +81,7 @@ def path_text(path: bytes) -> str:
 
 def path_bytes(text: str) -> bytes:
     """The path that `path_text` wrote."""
-    return unquote_to_bytes(text)
+    return unquote_to_bytes(text) if "%" in text else text.encode()
 
 
 def encode_line(line: Head | Entry | Tail) -> bytes:
