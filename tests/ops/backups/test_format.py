@@ -21,7 +21,7 @@ from atp.ops.backups.format.beside import beside
 from atp.ops.backups.format.contents import ContentsReader, Entry, Head, Tail, encode_line, path_bytes, path_text
 from atp.ops.backups.format.manifest import Manifest, Part, encode_manifest, how_to_restore, parse_manifest
 from atp.ops.backups.format.ring import Reading, Target
-from atp.ops.backups.format.seal import draw_identity, parse_identities, parse_recipients, seal, unsealed
+from atp.ops.backups.format.seal import draw_identity, parse_identities, parse_recipients, seal, unseal, unsealed
 from tests.ops.backups.world import IDENTITIES, PRIVATE, RECIPIENT
 
 if sys.version_info >= (3, 14):
@@ -85,6 +85,13 @@ def test_a_stream_that_is_cut_or_changed_is_never_accepted(data: st.DataObject) 
         damaged = whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :]
     with pytest.raises((TamperedError, UnauthorizedError), match=r"^could not decrypt"):
         opened(damaged)
+
+
+def test_a_stream_that_is_cut_at_any_byte_is_never_accepted() -> None:
+    whole = sealed(b"letters")
+    for length in range(len(whole)):
+        with pytest.raises(TamperedError, match=r"^could not decrypt"):
+            unseal([whole[:length]], identities=IDENTITIES, into=io.BytesIO())
 
 
 def test_a_key_that_does_not_fit_is_said_to_be_that() -> None:

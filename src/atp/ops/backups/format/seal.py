@@ -35,6 +35,7 @@ _WORKERS = min(4, os.cpu_count() or 1)
 _JOB_BYTES = 1 << 20
 """What each of them takes at once: with more, the one before them and the one behind them wait for each other."""
 _CUT_SHORT = "could not decrypt the backup: it ends before its end, or its bytes are not what was encrypted"
+_WORDS_OF_AGE = ("decrypt", "age file is truncated")
 _BEHIND = "could not read the backup: something stands behind its end"
 
 
@@ -129,7 +130,8 @@ def _raise_cause(cause: BaseException) -> NoReturn:
         ) from None
     if isinstance(cause, AtpError):
         raise cause
-    if isinstance(cause, pyrage.DecryptError | zstd.ZstdError) or "decrypt" in str(cause):
+    is_of_age = any(word in str(cause) for word in _WORDS_OF_AGE)  # which raises OSError for what it finds, too
+    if isinstance(cause, pyrage.DecryptError | zstd.ZstdError) or is_of_age:
         raise TamperedError(_CUT_SHORT) from None
     raise cause
 
