@@ -129,14 +129,15 @@ def run(
         check_hours(desk.estate, now, dataset=dataset, is_forced=is_forced)
         check_machine(declared, socket.gethostname(), is_forced=is_forced)
         rehearsed = scenario or next_scenario(declared.scenarios, known.passed(dataset))
-        check_damage(rehearsed, instant(damaged), now=now)
+        damaged_at = instant(damaged)
+        check_damage(rehearsed, damaged_at, now=now)
         asked = drilling.Asked(
             scenario=rehearsed,
             identities=identities,
             estate_sha256=sha256(at.file).hexdigest(),
             known=known.newest_number(dataset),
             only=repository,
-            at=instant(damaged),
+            at=damaged_at,
             forced=reason.strip(),
             addresses=addresses(desk.estate),
             previous=known.newest_statement(dataset),

@@ -20,8 +20,9 @@ from atp.ops.backups.format import contents
 from atp.ops.backups.format.beside import beside
 from atp.ops.backups.format.contents import ContentsReader, Entry, Head, Tail, encode_line, path_bytes, path_text
 from atp.ops.backups.format.manifest import Manifest, Part, encode_manifest, how_to_restore, parse_manifest
-from atp.ops.backups.format.ring import Reading, Target
+from atp.ops.backups.format.ring import Reading
 from atp.ops.backups.format.seal import draw_identity, parse_identities, parse_recipients, seal, unseal, unsealed
+from atp.ports.repository import Sink
 from tests.ops.backups.world import IDENTITIES, PRIVATE, RECIPIENT
 
 if sys.version_info >= (3, 14):
@@ -159,17 +160,17 @@ def test_a_stream_is_drawn_a_ring_ahead_and_no_further_when_nobody_wants_it() ->
     assert children() <= before, "none is left"
 
 
-def copy(source: Reading, target: Target) -> None:
+def copy(source: Reading, target: Sink) -> None:
     while data := source.read_some():
         target.write(data)
 
 
 def test_a_process_that_is_killed_or_fails_is_told_where_the_stream_ends() -> None:
-    def killed(source: Reading, target: Target) -> None:
+    def killed(source: Reading, target: Sink) -> None:
         target.write(source.read(1 << 20))
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def failing(source: Reading, target: Target) -> None:
+    def failing(source: Reading, target: Sink) -> None:
         raise ZeroDivisionError("by zero")
 
     xs = b"x" * (1 << 20)

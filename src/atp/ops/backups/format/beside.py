@@ -9,14 +9,15 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from io import FileIO
 from typing import NoReturn, TypeAlias
 
 from atp.errors import AtpError, TamperedError, UnauthorizedError, UnavailableError
-from atp.ops.backups.format.ring import Reading, Ring, Target, Writing
+from atp.ops.backups.format.ring import Reading, Ring, Writing
+from atp.ports.repository import Sink
 
-Work: TypeAlias = Callable[[Reading, Target], None]
+Work: TypeAlias = Callable[[Reading, Sink], None]
 _DONE = "done"
 _FIRST = 3  # the descriptor after standard input, output and error
 _ERRORS = {kind.__name__: kind for kind in (TamperedError, UnauthorizedError, UnavailableError)}
@@ -98,7 +99,7 @@ class Worked:
 
     def _feed(self, chunks: Iterable[bytes], given: Writing) -> None:
         try:
-            with given:
+            with closing(given):
                 for chunk in chunks:
                     given.write(chunk)
         except BrokenPipeError:
@@ -114,7 +115,7 @@ def _work(work: Work, given: Ring, made: Ring, telling: int, what: str) -> NoRet
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         said = _DONE
         try:
-            with given.reading() as source, made.writing() as target:
+            with closing(given.reading()) as source, closing(made.writing()) as target:
                 _close_all_but({*given.reading_ends, *made.writing_ends, telling})
                 work(source, target)
         except AtpError as error:

@@ -8,18 +8,10 @@ import mmap
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol
 
 _SLOT_BYTES = 1 << 18
 _SLOTS = 32
 _SIZE_BYTES = 4
-
-
-class Target(Protocol):
-    """What takes bytes."""
-
-    def write(self, data: bytes, /) -> object:
-        """Take all of it. BrokenPipeError: nobody reads any more."""
 
 
 class Ring:
@@ -86,12 +78,6 @@ class Reading:
         """Nobody reads any more."""
         _close((self._full, self._free))
 
-    def __enter__(self) -> "Reading":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _is_more(self) -> bool:
         return self._at < self._end or self._next()
 
@@ -112,8 +98,8 @@ class Reading:
 
 
 class Writing:
-    """The side that writes; waits while all slots are full. What it wrote is seen slot by slot, the last of it when
-    it is closed: to wake the other side for every few bytes would cost more than moving them."""
+    """A Sink, the side that writes; waits while all slots are full. What it wrote is seen slot by slot, the last of it
+    when it is closed: to wake the other side for every few bytes would cost more than moving them."""
 
     def __init__(self, memory: mmap.mmap, free: int, full: int) -> None:
         self._memory = memory
@@ -123,7 +109,7 @@ class Writing:
         self._room = _SLOTS
 
     def write(self, data: bytes, /) -> None:
-        """See Target."""
+        """See Sink. BrokenPipeError: nobody reads any more."""
         left = memoryview(data)
         while left:
             if not self._room:
@@ -142,12 +128,6 @@ class Writing:
             if self._size:
                 self._tell()
         _close((self._free, self._full))
-
-    def __enter__(self) -> "Writing":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _wait(self) -> None:
         self._room = len(os.read(self._free, _SLOTS))

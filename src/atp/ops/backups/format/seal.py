@@ -15,7 +15,7 @@ import pyrage
 
 from atp.errors import AtpError, InvalidError, MalformedError, TamperedError, UnauthorizedError
 from atp.ops.backups.format.beside import beside
-from atp.ops.backups.format.ring import Reading, Target
+from atp.ops.backups.format.ring import Reading
 from atp.ops.backups.format.stream import Plain
 from atp.ports.repository import Sink
 
@@ -68,7 +68,7 @@ def seal(chunks: Iterable[bytes], *, recipients: Sequence[Recipient], into: Sink
     `chunks` is drawn by another thread, a little ahead.
     """
 
-    def close(source: Reading, target: Target) -> None:
+    def close(source: Reading, target: Sink) -> None:
         pieces = iter(source.read_some, b"")
         sink = _Sealed(target)
         pyrage.encrypt_io(_Source(_compressed(pieces)), sink, list(recipients))
@@ -89,7 +89,7 @@ def unsealed(chunks: Iterator[bytes], *, identities: Sequence[Identity]) -> Iter
     thread.
     """
 
-    def open_(source: Reading, target: Target) -> None:
+    def open_(source: Reading, target: Sink) -> None:
         _open(source, target, identities)
 
     with beside(open_, chunks, what="decrypt the backup") as plain:
@@ -98,7 +98,7 @@ def unsealed(chunks: Iterator[bytes], *, identities: Sequence[Identity]) -> Iter
             raise TamperedError("could not read the backup: it holds more than it should")
 
 
-def unseal(chunks: Iterable[bytes], *, identities: Sequence[Identity], into: Target) -> None:
+def unseal(chunks: Iterable[bytes], *, identities: Sequence[Identity], into: Sink) -> None:
     """Decrypt a small stream without a process of its own, which costs more than its bytes. Raises as `unsealed` does,
     and what `into` raises; what it took until then is not to be used."""
     source = _Source(chunks)
@@ -110,7 +110,7 @@ def unseal(chunks: Iterable[bytes], *, identities: Sequence[Identity], into: Tar
         raise
 
 
-def _open(source: "Reading | _Source", target: Target, identities: Sequence[Identity]) -> None:
+def _open(source: "Reading | _Source", target: Sink, identities: Sequence[Identity]) -> None:
     plain = _Decompressing(target)
     try:
         pyrage.decrypt_io(source, plain, list(identities))
@@ -194,7 +194,7 @@ class _Source:
 class _Sealed:
     """What age writes to."""
 
-    def __init__(self, into: Target) -> None:
+    def __init__(self, into: Sink) -> None:
         self._into = into
         self.fault: BaseException | None = None
 
@@ -214,7 +214,7 @@ class _Sealed:
 class _Decompressing:
     """What age writes to when it decrypts: one frame of zstd, whose content is passed on in chunks."""
 
-    def __init__(self, into: Target) -> None:
+    def __init__(self, into: Sink) -> None:
         self._into = into
         self._packer = zstd.ZstdDecompressor()
         self._gathered = list[bytes]()

@@ -12,9 +12,8 @@ from atp.limits import POSTGRESQL_HISTORY_BYTES_MAX, REPOSITORY_CHUNK_BYTES
 from atp.ops.backups.act.kinds.postgresql.segments import Shipped
 from atp.ops.backups.act.workplace import telling
 from atp.ops.backups.format.manifest import Cluster
-from atp.ops.backups.format.ring import Target
 from atp.ops.backups.format.seal import Identity, unseal
-from atp.ports.repository import Repository
+from atp.ports.repository import Repository, Sink
 
 _ZEROS = bytes(REPOSITORY_CHUNK_BYTES)
 
@@ -42,7 +41,7 @@ def fetch_segment(
 
 
 def read_segment(
-    repository: Repository, one: Shipped, identities: Sequence[Identity], *, bytes_max: int, into: Target
+    repository: Repository, one: Shipped, identities: Sequence[Identity], *, bytes_max: int, into: Sink
 ) -> None:
     """Read a segment; `into` gets it decrypted, without a key as it is stored. TamperedError, at the end at the latest,
     when it is not what was stored or more than one can hold, MissingError when it is gone. Bounded memory."""
@@ -73,7 +72,7 @@ class Nowhere:
     """Takes what is read in order to be checked."""
 
     def write(self, data: bytes, /) -> None:
-        """See Target."""
+        """See Sink."""
 
 
 @dataclass(slots=True)
@@ -83,7 +82,7 @@ class _Sparse:
     file: BinaryIO
 
     def write(self, data: bytes, /) -> None:
-        """See Target."""
+        """See Sink."""
         if data == _ZEROS[: len(data)]:
             self.file.seek(len(data), os.SEEK_CUR)
         else:
@@ -98,13 +97,13 @@ class _TooLongError(TamperedError):
 class _Bounded:
     """Passes on no more than so many bytes."""
 
-    into: Target
+    into: Sink
     bytes_max: int
     sentence: str
     _taken: int = 0
 
     def write(self, data: bytes, /) -> None:
-        """See Target."""
+        """See Sink."""
         if self._taken + len(data) > self.bytes_max:
             raise _TooLongError(
                 f"{self.sentence} {self.bytes_max:,} bytes", hint="an earlier --at, and find out who wrote there"
